@@ -1,0 +1,34 @@
+# How a file is compiled. Three variants of the same sources:
+#   release  what ships            asan  tests: ASan + UBSan            tsan  tests of threaded code
+WARN := -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough
+CXXFLAGS_common := -std=c++23 $(WARN) -g -MMD -MP -Iuserspace -Iinclude -I. -I$(BUILD)/gen -fno-omit-frame-pointer
+CXXFLAGS_release := $(CXXFLAGS_common) -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -ffunction-sections
+CXXFLAGS_asan := $(CXXFLAGS_common) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+CXXFLAGS_tsan := $(CXXFLAGS_common) -O1 -fsanitize=thread
+LDFLAGS_release := -Wl,--gc-sections -Wl,-z,relro,-z,now
+LDFLAGS_asan := -fsanitize=address,undefined
+LDFLAGS_tsan := -fsanitize=thread
+
+# One line a step; V=1 shows the commands.
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-5s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)')
+
+# One stamp a setup script version: verbs call scripts/setup only when it is missing or the script changed.
+.PHONY: setup-if-missing
+setup-if-missing: $(BUILD)/.setup
+$(BUILD)/.setup: scripts/setup
+	@mkdir -p $(@D)
+	scripts/setup
+	@touch $@
+
+# variant-rules VARIANT: how to compile a .cc in that variant.
+define variant-rules
+$(BUILD)/$(1)/%.o: %.cc | $(BUILD)/.setup
+	@mkdir -p $$(@D)
+	$$(call say,CXX)
+	$$(Q)$$(CXX) $$(CXXFLAGS_$(1)) -c $$< -o $$@
+endef
+$(foreach v,release asan tsan,$(eval $(call variant-rules,$(v))))
+
+DEPFILES = $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(DEPFILES)
