@@ -1,0 +1,263 @@
+// The kinds Sluice reads, as parsed: one struct a kind, Istio's and Kubernetes' field names, nothing resolved yet.
+//
+// Field semantics, defaults and units: DESIGN.md names the sources. Durations are std::chrono::nanoseconds. Absent
+// optional blocks stay absent (std::optional): layering is the model's work. Every value that a later stage may have to
+// complain about carries its Place.
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/ip.h"
+#include "config/boxed.h"
+
+namespace sluice::config {
+
+using Labels = std::map<std::string, std::string>;
+
+// Where a value stands in its file. Lines and columns from 1.
+struct Place {
+    int line = 0;
+    int column = 0;
+};
+
+enum class Kind { kVirtualService, kDestinationRule, kServiceEntry, kWorkloadEntry, kService, kEndpointSlice };
+const char* kind_name(Kind kind);
+
+// The name under which an object is replaced: kind (in any API version), namespace, name.
+struct ObjectKey {
+    Kind kind = Kind::kService;
+    std::string ns;
+    std::string name;
+    auto operator<=>(const ObjectKey&) const = default;
+    std::string text() const;  // "VirtualService ml-serving/content-ranking"
+};
+
+// sluice.dev/* annotations, checked. Unknown sluice.dev/ keys and values are errors at parse time.
+enum class Split : std::uint8_t { kUnset, kRequest, kConnection };
+enum class LaneChoice : std::uint8_t { kAuto, kDirect, kKernel, kProxy };
+enum class OnSubsetDown : std::uint8_t { kUnset, kFail, kSpill };
+enum class LimitScope : std::uint8_t { kUnset, kClient, kNode };
+enum class Drain : std::uint8_t { kUnset, kNone, kIdle, kNow };
+struct Annotations {
+    Split split = Split::kUnset;
+    LaneChoice lane = LaneChoice::kAuto;
+    bool lane_set = false;
+    OnSubsetDown on_subset_down = OnSubsetDown::kUnset;
+    LimitScope limit_scope = LimitScope::kUnset;
+    Drain drain = Drain::kUnset;  // only kNone yet
+    std::string cgroup;  // sluice.dev/cgroup, WorkloadEntry only: absolute path, or relative to the cgroup2 mount
+    Place cgroup_place;
+};
+
+struct Metadata {
+    std::string name;
+    std::string ns;  // "default" when the document gives none
+    Labels labels;
+    Annotations annotations;
+    std::string creation_timestamp;  // RFC 3339 text or empty; orders rules that compete for a host, oldest first
+};
+
+// exportTo: empty = all; otherwise "." resolved to the own namespace, "*" = all (kept alone), "~" = none.
+struct ExportTo {
+    bool all = true;
+    std::vector<std::string> namespaces;  // when !all; empty: exported to nobody
+    bool visible_in(const std::string& ns) const;
+};
+
+// ---- VirtualService -------------------------------------------------------------------------------------------
+struct RouteDestination {
+    std::string host;  // as written; short names are resolved by the model with the rule's namespace
+    Place host_place;
+    std::string subset;  // empty: none
+    Place subset_place;
+    std::uint16_t port = 0;  // 0: not given
+    Place port_place;
+    std::optional<std::uint32_t> weight;
+    Place place;
+};
+// A rule whose only content is weighted destinations (all that this release's lanes carry).
+struct WeightedRule {
+    std::string name;  // HTTPRoute.name; empty for tcp
+    std::vector<RouteDestination> destinations;
+    Place place;
+    // The first thing in the rule that needs a request lane (match, timeout, retries, …), as FIELD path and advice;
+    // the parser keeps it as a fact instead of an error, so that the lane choice can say why. Empty: nothing.
+    std::string needs_request_lane;
+    Place needs_place;
+};
+struct VirtualService {
+    std::vector<std::string> hosts;  // as written, at least one
+    std::vector<Place> host_places;
+    std::vector<WeightedRule> http;
+    std::vector<WeightedRule> tcp;
+    ExportTo export_to;
+};
+
+// ---- DestinationRule ------------------------------------------------------------------------------------------
+enum class SimpleLb { kLeastRequest, kRoundRobin, kRandom };
+struct LoadBalancer {
+    SimpleLb simple = SimpleLb::kLeastRequest;
+    bool source_ip_hash = false;   // consistentHash.useSourceIp
+    bool maglev = false;           // consistentHash.maglev instead of ringHash
+    std::uint32_t table_size = 0;  // ringHash.minimumRingSize (default 1024) or maglev.tableSize (default 65537)
+};
+struct TcpKeepalive {
+    std::uint32_t probes = 0;
+    std::chrono::nanoseconds time{0};
+    std::chrono::nanoseconds interval{0};
+};
+struct ConnectionPool {  // only tcp
+    std::optional<std::uint32_t> max_connections;
+    std::optional<std::chrono::nanoseconds> connect_timeout;
+    std::optional<TcpKeepalive> keepalive;
+    Place place;
+};
+struct OutlierDetection {
+    std::optional<std::uint32_t> consecutive_5xx;      // default 5, 0 off
+    std::optional<std::uint32_t> consecutive_gateway;  // default off
+    bool split_local_origin = false;
+    std::optional<std::uint32_t> consecutive_local;  // default 5, only with split
+    std::chrono::nanoseconds interval = std::chrono::seconds(10);
+    std::chrono::nanoseconds base_ejection = std::chrono::seconds(30);
+    std::uint32_t max_ejection_percent = 10;
+    std::uint32_t min_health_percent = 0;
+    Place place;
+};
+struct PolicyBlocks {
+    std::optional<LoadBalancer> load_balancer;
+    std::optional<ConnectionPool> connection_pool;
+    std::optional<OutlierDetection> outlier;
+};
+struct TrafficPolicy {
+    PolicyBlocks blocks;
+    std::map<std::uint16_t, PolicyBlocks> port_level;  // portLevelSettings by port number
+};
+struct Subset {
+    std::string name;
+    Labels labels;
+    Boxed<TrafficPolicy> policy;
+    Place place;
+};
+struct DestinationRule {
+    std::string host;
+    Place host_place;
+    Boxed<TrafficPolicy> policy;
+    std::vector<Subset> subsets;
+    ExportTo export_to;
+};
+
+// ---- Services and endpoints -----------------------------------------------------------------------------------
+enum class PortProtocol { kTcp, kHttp, kHttp2, kHttps, kTls, kGrpc };  // UDP is refused by name at parse time
+const char* protocol_name(PortProtocol protocol);
+bool is_http(PortProtocol protocol);  // kHttp, kHttp2, kGrpc
+
+struct ServicePort {
+    std::uint16_t number = 0;
+    std::string name;
+    PortProtocol protocol = PortProtocol::kTcp;
+    std::uint16_t target_port = 0;  // 0: same as number
+    std::string target_port_name;   // Service only: named targetPort, resolved through EndpointSlice port names
+    Place place;
+};
+
+// Port numbers by port name: one pointer when empty, shared when not. Reads like a const std::map.
+class PortMap {
+  public:
+    using Map = std::map<std::string, std::uint16_t>;
+    PortMap() = default;
+    PortMap(Map map) : map_(map.empty() ? nullptr : std::make_shared<const Map>(std::move(map))) {}
+    PortMap(std::initializer_list<Map::value_type> ports) : PortMap(Map(ports)) {}
+    explicit PortMap(std::shared_ptr<const Map> map) : map_(std::move(map)) {}
+
+    const Map& map() const;
+    bool empty() const { return !map_; }
+    std::size_t size() const { return map().size(); }
+    Map::const_iterator begin() const { return map().begin(); }
+    Map::const_iterator end() const { return map().end(); }
+    Map::const_iterator find(const std::string& name) const { return map().find(name); }
+    bool contains(const std::string& name) const { return map().contains(name); }
+    std::uint16_t at(const std::string& name) const { return map().at(name); }
+    bool operator==(const PortMap& other) const { return map_ == other.map_ || map() == other.map(); }
+
+  private:
+    std::shared_ptr<const Map> map_;  // null: empty
+};
+
+// One endpoint of a ServiceEntry, an EndpointSlice, or a WorkloadEntry's own body. Label maps are shared: a hundred
+// thousand endpoints have few distinct ones.
+struct Endpoint {
+    IpAddress address;
+    PortMap ports;                         // by port name; empty: the service's target port
+    std::shared_ptr<const Labels> labels;  // never null
+    std::string service_account;
+    bool ready = true;         // takes new connections
+    bool terminating = false;  // keeps its connections, gets no new one
+    Place place;
+};
+
+struct ServiceEntry {  // resolution STATIC
+    std::vector<std::string> hosts;
+    std::vector<Place> host_places;
+    std::vector<IpAddress> addresses;  // virtual addresses
+    std::vector<Place> address_places;
+    std::vector<ServicePort> ports;
+    std::vector<Endpoint> endpoints;          // inline, or
+    std::optional<Labels> workload_selector;  // WorkloadEntries of the own namespace by label
+    ExportTo export_to;
+};
+
+struct WorkloadEntry {
+    Endpoint endpoint;  // address, ports, labels (metadata labels and spec labels merged), service account
+    bool has_address = true;
+};
+
+struct Service {                         // Kubernetes
+    std::vector<IpAddress> cluster_ips;  // empty for headless
+    std::vector<Place> cluster_ip_places;
+    std::vector<ServicePort> ports;
+    Labels selector;
+    ExportTo export_to;  // annotation networking.istio.io/exportTo
+};
+
+// Kubernetes discovery.k8s.io/v1. Its endpoints carry no labels of their own, and pods are not read: their labels are
+// the slice's metadata.labels, without kubernetes.io/service-name, endpointslice.kubernetes.io/* and
+// service.kubernetes.io/headless. So one slice a version makes subsets work. An endpoint with several addresses becomes
+// several endpoints.
+struct EndpointSlice {
+    std::string service;                         // label kubernetes.io/service-name
+    std::map<std::string, std::uint16_t> ports;  // by name; "" for an unnamed port
+    std::vector<Endpoint> endpoints;
+};
+
+using Spec = std::variant<VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, Service, EndpointSlice>;
+
+// One parsed document. Immutable once parsed; shared between generations.
+struct Object {
+    ObjectKey key;
+    Metadata meta;
+    Spec spec;
+    std::string file;  // path as given to the parser
+    Place place;       // first line of the document's content
+    // Byte range of the document in its file: from the start of its first line with content to the end of its last one,
+    // newline included; separator lines and the comment and blank lines around the document are outside. Putting the
+    // bytes of another document's range in its place replaces exactly this document.
+    // For an item of a List the range is the item alone, from behind its "- "; a replacement needs every line but the
+    // first indented by `item_column` blanks, and one written in flow style (`item_flow`, JSON) needs a flow mapping.
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    bool list_item = false;
+    bool item_flow = false;
+    int item_column = 0;
+    std::uint64_t digest = 0;  // XXH3-64 of those bytes: equal digest and file means unchanged
+};
+using ObjectPtr = std::shared_ptr<const Object>;
+
+}  // namespace sluice::config
