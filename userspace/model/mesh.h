@@ -1,0 +1,163 @@
+// The snapshot: services, routes, clusters and endpoints as every rule together says, for every scope. Pure: no I/O,
+// no clock, no kernel. Values are immutable and shared, so a new snapshot costs what changed.
+//
+// Where Istio leaves room, this is what holds:
+//   hosts      A host without a dot in a rule of namespace NS means HOST.NS.svc.cluster.local. If no service has that
+//   name,
+//              it means a ServiceEntry whose host is exactly the short name: a convenience beyond Istio.
+//   services   Several objects may declare one host and port in different namespaces: a scope sees its own namespace's,
+//   else
+//              a Kubernetes Service, else the oldest. Within one namespace that is an error. A service without a
+//              virtual address can be a destination but is not in services().
+//   rules      The VirtualService of a host is the first by: private to the client's namespace, exported to it by name,
+//   for
+//              all; then oldest, name, namespace. http rules act on HTTP ports, tcp rules on all others.
+//   endpoints  Those not ready or terminating stay in the cluster with accepts_new = false.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/diagnostic.h"
+#include "base/identity.h"
+#include "base/ip.h"
+#include "config/objects.h"
+#include "sluice/abi/tables.h"
+
+namespace sluice::model {
+
+enum class Lane { kDirect, kKernel, kProxy };
+const char* lane_name(Lane lane);
+
+// Names of a workload as Istio's metrics label it; "unknown" where nothing is known (canonical_revision: "latest").
+struct Workload {
+    std::string ns, name, app, version, canonical_service, canonical_revision, service_account;
+    std::string principal;  // spiffe://cluster.local/ns/<ns>/sa/<sa> or "unknown"
+    Identity id;            // of its canonical name; what tables and flow keys refer to
+};
+using WorkloadPtr = std::shared_ptr<const Workload>;
+
+// A client: processes in a cgroup that act as a workload (WorkloadEntry with sluice.dev/cgroup).
+struct Client {
+    WorkloadPtr workload;
+    std::string ns;      // its scope: what this namespace sees
+    std::string cgroup;  // as written
+    config::ObjectPtr source;
+};
+
+struct Endpoint {
+    IpAddress address;
+    std::uint16_t port = 0;
+    bool accepts_new = true;  // false: terminating or not ready; it is in the cluster but not in its endpoint list
+    WorkloadPtr workload;
+    auto operator==(const Endpoint& o) const {
+        return address == o.address && port == o.port && accepts_new == o.accepts_new && workload->id == o.workload->id;
+    }
+};
+
+// Service port + subset, shaped by one DestinationRule (or none).
+struct Cluster {
+    std::string name;  // "outbound|8080|v45|content-ranking.ml-serving.svc.cluster.local", as in Envoy
+    std::string host, subset;
+    std::uint16_t port = 0;
+    std::string service_name, service_namespace;  // metric labels destination_service_name / _namespace
+    Identity id;                                  // of name + the DestinationRules that shape it
+    sl_load_balancer load_balancer = SL_LB_LEAST_REQUEST;
+    std::uint32_t hash_table_size = 0;  // ring: minimum size; Maglev: table size
+    std::uint32_t max_connections = SL_UNLIMITED;
+    std::uint32_t connect_timeout_ms = 10'000;  // Istio's mesh default; 0 never occurs
+    std::optional<config::TcpKeepalive> keepalive;
+    std::optional<config::OutlierDetection> outlier;
+    bool limit_node = false;
+    std::vector<Endpoint> endpoints;  // sorted by (IPv4 first, address, port), unique
+    std::vector<config::ObjectPtr> sources;
+};
+using ClusterPtr = std::shared_ptr<const Cluster>;
+
+struct Destination {
+    ClusterPtr cluster;  // null: NC (dangling reference, accepted with a warning)
+    std::uint32_t weight = 0;
+    std::string text;  // host/subset as written, for people
+};
+
+// What a client that dials this port gets.
+struct Route {
+    std::vector<Destination> destinations;  // at least one
+    bool spill = false;
+    Lane lane = Lane::kDirect;
+    std::vector<std::string> lane_reasons;  // the first rule that ruled out each cheaper lane, or why direct is enough
+    config::Split split = config::Split::kUnset;
+    config::ObjectPtr source;  // the VirtualService, or null: the plain service
+};
+using RoutePtr = std::shared_ptr<const Route>;
+
+// One port of one service as one scope sees it.
+struct ServicePort {
+    std::string scope;  // "" = what all see, else a namespace whose view differs
+    std::string host;   // FQDN
+    std::string service_name, service_namespace;
+    std::vector<IpAddress> addresses;
+    std::uint16_t port = 0;
+    config::PortProtocol protocol = config::PortProtocol::kTcp;
+    RoutePtr route;
+    config::ObjectPtr service;  // ServiceEntry or Service
+};
+using ServicePortPtr = std::shared_ptr<const ServicePort>;
+
+// (scope, host, port) orders services everywhere they are listed.
+struct ServicePortKey {
+    std::string scope, host;
+    std::uint16_t port = 0;
+    auto operator<=>(const ServicePortKey&) const = default;
+};
+
+// One replaced (object set) or removed (object null) document.
+struct Change {
+    config::ObjectKey key;
+    config::ObjectPtr object;
+};
+
+// What one change did. Keys in `removed` are no longer in the snapshot; `changed` are new or have other content.
+struct Delta {
+    std::vector<ServicePortPtr> changed;
+    std::vector<ServicePortKey> removed;
+    bool clients_changed = false;
+    Diagnostics warnings;
+    std::vector<Change> undo;  // applied, takes this change back
+};
+
+struct Options {
+    bool references_warn = false;            // --references warn
+    std::vector<Lane> lanes{Lane::kDirect};  // lanes that are available
+};
+
+// All objects and the services they make. Not thread-safe; one writer.
+class Mesh {
+  public:
+    explicit Mesh(Options options);
+    ~Mesh();
+    Mesh(Mesh&&) noexcept;
+    Mesh& operator=(Mesh&&) noexcept;
+
+    // Applies all changes or none. Errors (dangling references, conflicts, lanes that cannot honour a rule, …) leave
+    // the mesh as it was. Work is proportional to the services that the changes touch.
+    std::expected<Delta, Diagnostics> apply(std::span<const Change> changes);
+    // What apply() would return; the mesh stays as it is.
+    std::expected<Delta, Diagnostics> preview(std::span<const Change> changes);
+
+    const std::map<ServicePortKey, ServicePortPtr>& services() const;
+    const std::map<config::ObjectKey, config::ObjectPtr>& objects() const;
+    std::vector<Client> clients() const;
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::model
