@@ -1,0 +1,567 @@
+#include "compile/plan.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_set>
+
+#include "compile/state.h"
+
+namespace sluice::compile {
+namespace {
+
+model::ServicePortKey key_of(const model::ServicePort& port) {
+    return {port.scope, port.host, port.port};
+}
+
+std::unordered_map<Identity, model::ClusterPtr, IdentityHash> clusters_of(const model::ServicePort& port) {
+    std::unordered_map<Identity, model::ClusterPtr, IdentityHash> result;
+    for (const model::Destination& destination : port.route->destinations) {
+        if (destination.cluster) {
+            result.insert_or_assign(destination.cluster->id, destination.cluster);
+        }
+    }
+    return result;
+}
+
+sl_service_key dialled_key(const IpAddress& address, std::uint16_t port, std::uint32_t scope) {
+    sl_service_key key{};
+    std::ranges::copy(address.bytes, key.address);
+    key.scope = scope;
+    key.port = htons(port);
+    key.protocol = IPPROTO_TCP;
+    return key;
+}
+
+}  // namespace
+
+const char* table_name(TableName table) {
+    switch (table) {
+        case TableName::kServices:
+            return "services";
+        case TableName::kRoutes:
+            return "routes";
+        case TableName::kDestinations:
+            return "destinations";
+        case TableName::kClusters:
+            return "clusters";
+        case TableName::kClusterRows:
+            return "cluster_rows";
+        case TableName::kEndpointList:
+            return "endpoint_list";
+        case TableName::kEndpoints:
+            return "endpoints";
+        case TableName::kHashEntries:
+            return "hash_entries";
+        case TableName::kIdentities:
+            return "identities";
+    }
+    return "";
+}
+
+bool Plan::changes_generation() const {
+    return std::ranges::any_of(clusters, &ClusterPlan::publishes) ||
+           std::ranges::any_of(services, &ServicePlan::publishes);
+}
+
+std::unexpected<Error> Publisher::Impl::full(TableName table, std::uint64_t needed) const {
+    const std::string name = table_name(table);
+    std::uint64_t used = 0, capacity = 0;
+    auto* self = const_cast<Impl*>(this);
+    if (table == TableName::kIdentities) {
+        used = identities.used();
+        capacity = identities.capacity();
+    } else if (table == TableName::kDestinations || table == TableName::kEndpointList ||
+               table == TableName::kHashEntries) {
+        used = self->ranges(table).used();
+        capacity = self->ranges(table).capacity();
+    } else {
+        used = self->rows(table).used();
+        capacity = self->rows(table).capacity();
+    }
+    return fail_errno(ENOSPC, "table " + name + " is full: " + std::to_string(used) + " of " +
+                                  std::to_string(capacity) + " rows are used and " + std::to_string(needed) +
+                                  " more are needed in one piece; raise it with --capacity " + name + "=N");
+}
+
+Result<std::uint32_t> Publisher::Impl::take_row(Plan& p, TableName table) {
+    const std::uint32_t row = rows(table).take();
+    if (row == SL_NONE) {
+        return full(table, 1);
+    }
+    p.taken_rows.emplace_back(table, row);
+    return row;
+}
+
+Result<std::uint32_t> Publisher::Impl::take_range(Plan& p, TableName table, std::uint64_t count) {
+    if (count == 0) {
+        return 0;
+    }
+    const std::uint32_t first = ranges(table).take(count);
+    if (first == SL_NONE) {
+        return full(table, count);
+    }
+    p.taken_ranges.push_back({table, first, static_cast<std::uint32_t>(count)});
+    return first;
+}
+
+Result<std::uint32_t> Publisher::Impl::hold_identity(Plan& p, sl_identity_kind kind, const Identity& id) {
+    const std::uint32_t number = identities.hold(kind, id);
+    if (number == SL_NONE) {
+        return full(TableName::kIdentities, 1);
+    }
+    p.held_identities.push_back(number);
+    return number;
+}
+
+Result<Plan> Publisher::Impl::plan(std::span<const model::ServicePortPtr> changed,
+                                   std::span<const model::ServicePortKey> removed, bool everything) {
+    Plan p;
+    p.generation = generation() + 1;
+    Result<> done = plan_ports(p, changed, removed, everything);
+    if (done) {
+        done = plan_clusters(p, everything);
+    }
+    if (done) {
+        done = plan_services(p, everything);
+    }
+    if (done) {
+        done = insert_keys(p);
+    }
+    if (!done) {
+        undo(p);
+        return std::unexpected(done.error());
+    }
+    return p;
+}
+
+Result<> Publisher::Impl::plan_ports(Plan& p, std::span<const model::ServicePortPtr> changed,
+                                     std::span<const model::ServicePortKey> removed, bool everything) {
+    std::map<model::ServicePortKey, model::ServicePortPtr> wanted;
+    for (const model::ServicePortKey& key : removed) {
+        wanted.insert_or_assign(key, nullptr);
+    }
+    for (const model::ServicePortPtr& port : changed) {
+        wanted.insert_or_assign(key_of(*port), port);
+    }
+    if (everything) {
+        for (const auto& [key, state] : ports) {
+            wanted.try_emplace(key, nullptr);
+        }
+    }
+    for (auto& [key, port] : wanted) {
+        const auto old = ports.find(key);
+        const model::ServicePortPtr before = old == ports.end() ? nullptr : old->second.port;
+        if (before == port) {
+            continue;
+        }
+        if (before) {
+            for (const auto& [id, cluster] : clusters_of(*before)) {
+                --p.references[id];
+            }
+            --p.scope_references[before->scope];
+        }
+        if (port) {
+            for (auto& [id, cluster] : clusters_of(*port)) {
+                ++p.references[id];
+                p.wanted_clusters.insert_or_assign(id, cluster);
+            }
+            ++p.scope_references[port->scope];
+            const auto known = scopes.find(port->scope);
+            if (port->scope.empty()) {
+                p.scope_numbers.emplace(port->scope, 0);
+            } else if (known != scopes.end()) {
+                p.scope_numbers.emplace(port->scope, known->second.number);
+            } else if (!p.scope_numbers.contains(port->scope)) {
+                auto number = hold_identity(p, SL_IDENTITY_SCOPE, Identity::of(port->scope));
+                if (!number) {
+                    return std::unexpected(number.error());
+                }
+                p.scope_numbers.emplace(port->scope, *number);
+            }
+        }
+        p.ports.push_back({key, port});
+    }
+    return {};
+}
+
+Result<> Publisher::Impl::plan_clusters(Plan& p, bool everything) {
+    for (const auto& [id, cluster] : p.wanted_clusters) {
+        if (auto done = plan_cluster(p, id, cluster); !done) {
+            return std::unexpected(std::move(done.error()).within(cluster->name));
+        }
+    }
+    const auto unused = [&](std::uint32_t number) {
+        const ClusterState& state = clusters[number];
+        const auto change = p.references.find(state.id);
+        return state.life == Life::kLive &&
+               static_cast<std::int64_t>(state.references) + (change == p.references.end() ? 0 : change->second) <= 0;
+    };
+    if (everything) {
+        for (std::uint32_t number = 0; number < clusters.size(); ++number) {
+            if (unused(number)) {
+                plan_removed_cluster(p, number);
+            }
+        }
+        return {};
+    }
+    for (const auto& [id, change] : p.references) {
+        const auto known = cluster_by_id.find(id);
+        if (known != cluster_by_id.end() && unused(known->second)) {
+            plan_removed_cluster(p, known->second);
+        }
+    }
+    return {};
+}
+
+void Publisher::Impl::plan_removed_cluster(Plan& p, std::uint32_t number) {
+    ClusterPlan c;
+    c.number = number;
+    c.publishes = true;
+    c.slots = clusters[number].slots;
+    for (const std::uint32_t slot : c.slots) {
+        if (endpoint_stamp(slot) == 0) {
+            c.dropped.push_back(slot);
+        }
+    }
+    p.clusters.push_back(std::move(c));
+}
+
+Result<> Publisher::Impl::plan_cluster(Plan& p, const Identity& id, const model::ClusterPtr& cluster) {
+    ClusterPlan c;
+    c.cluster = cluster;
+    const auto known = cluster_by_id.find(id);
+    if (known != cluster_by_id.end()) {
+        c.number = known->second;
+        p.cluster_numbers.emplace(id, c.number);
+        if (clusters[c.number].life == Life::kLive && clusters[c.number].cluster == cluster) {
+            return {};
+        }
+    } else {
+        auto number = take_row(p, TableName::kClusters);
+        if (!number) {
+            return std::unexpected(number.error());
+        }
+        c.number = *number;
+        c.created = true;
+        p.cluster_numbers.emplace(id, c.number);
+        sl_cluster& record = t.clusters[c.number];
+        record = {};
+        record.slot[0].generation = record.slot[1].generation = SL_GENERATION_EMPTY;
+        record.id = id.to_abi();
+        record.in_use = 1;
+    }
+    if (auto done = plan_endpoints(p, c); !done) {
+        return done;
+    }
+    if (auto done = plan_cluster_row(p, c); !done) {
+        return done;
+    }
+    p.clusters.push_back(std::move(c));
+    return {};
+}
+
+Result<std::uint32_t> Publisher::Impl::new_endpoint(Plan& p, std::uint32_t cluster, const model::Endpoint& endpoint) {
+    std::uint32_t workload = 0;
+    if (endpoint.workload) {
+        auto number = hold_identity(p, SL_IDENTITY_WORKLOAD, endpoint.workload->id);
+        if (!number) {
+            return number;
+        }
+        workload = *number;
+        identities.name(workload, endpoint.workload);
+    }
+    auto slot = take_row(p, TableName::kEndpoints);
+    if (!slot) {
+        return slot;
+    }
+    sl_endpoint record{};
+    std::ranges::copy(endpoint.address.bytes, record.address);
+    record.port = htons(endpoint.port);
+    record.flags = SL_ENDPOINT_LISTED;
+    record.cluster = cluster;
+    record.workload = workload;
+    record.weight = 1;
+    t.health[*slot] = {};
+    t.endpoints[*slot] = record;
+    endpoint_stamp(*slot) = 0;
+    return slot;
+}
+
+// Merges what the cluster wants with the slots it has; both are in list order.
+Result<> Publisher::Impl::plan_endpoints(Plan& p, ClusterPlan& c) {
+    static const std::vector<std::uint32_t> kNone;
+    const std::vector<std::uint32_t>& old = c.created ? kNone : clusters[c.number].slots;
+    const std::vector<model::Endpoint>& wanted = c.cluster->endpoints;
+    if (wanted.size() > SL_CLUSTER_ENDPOINTS_MAX) {
+        return fail("a cluster has " + std::to_string(wanted.size()) + " endpoints, allowed are " +
+                    std::to_string(SL_CLUSTER_ENDPOINTS_MAX));
+    }
+    std::size_t j = 0;
+    const auto keep_old = [&] {
+        c.slots.push_back(old[j]);
+        if (endpoint_stamp(old[j]) == 0) {
+            c.dropped.push_back(old[j]);
+        }
+        ++j;
+    };
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        const model::Endpoint& endpoint = wanted[i];
+        if (i != 0 && !endpoint_before(wanted[i - 1].address, wanted[i - 1].port, endpoint.address, endpoint.port)) {
+            return fail("endpoint " + endpoint_text(endpoint.address, endpoint.port) +
+                        " is given twice or out of order");
+        }
+        while (j < old.size() && endpoint_before(address_of(t.endpoints[old[j]]), port_of(t.endpoints[old[j]]),
+                                                 endpoint.address, endpoint.port)) {
+            keep_old();
+        }
+        const bool known = j < old.size() && address_of(t.endpoints[old[j]]) == endpoint.address &&
+                           port_of(t.endpoints[old[j]]) == endpoint.port;
+        std::uint32_t slot = SL_NONE;
+        if (known) {
+            slot = old[j++];
+            if (endpoint_stamp(slot) != 0) {
+                c.revived.push_back(slot);
+            }
+            if (endpoint.workload) {
+                auto number = hold_identity(p, SL_IDENTITY_WORKLOAD, endpoint.workload->id);
+                if (!number) {
+                    return std::unexpected(number.error());
+                }
+                identities.name(*number, endpoint.workload);
+                c.workloads.emplace_back(slot, *number);
+            }
+        } else if (endpoint.accepts_new) {
+            auto taken = new_endpoint(p, c.number, endpoint);
+            if (!taken) {
+                return std::unexpected(taken.error());
+            }
+            slot = *taken;
+        } else {
+            continue;  // never had a connection from here, and takes none
+        }
+        c.slots.push_back(slot);
+        if (endpoint.accepts_new) {
+            c.listed.push_back(slot);
+        }
+    }
+    while (j < old.size()) {
+        keep_old();
+    }
+    return {};
+}
+
+Result<> Publisher::Impl::plan_cluster_row(Plan& p, ClusterPlan& c) {
+    sl_cluster_row row = policy_row(*c.cluster);
+    const std::uint32_t old_number = c.created ? SL_NONE : row_of(t.clusters[c.number].slot);
+    const sl_cluster_row* old = old_number == SL_NONE ? nullptr : &t.cluster_rows[old_number];
+    const auto same_list = [&] {
+        return old->endpoint_count == c.listed.size() &&
+               std::equal(c.listed.begin(), c.listed.end(), t.endpoint_list + old->endpoint_first);
+    };
+    row.cluster = c.number;
+    row.in_use = 1;
+    row.endpoint_count = static_cast<std::uint32_t>(c.listed.size());
+    row.endpoint_v4_count = static_cast<std::uint32_t>(
+        std::ranges::count_if(c.listed, [&](std::uint32_t slot) { return address_of(t.endpoints[slot]).is_v4(); }));
+    c.new_list = old == nullptr || !same_list();
+    const std::size_t entries = hash_table_entries(*c.cluster, c.listed.size());
+    c.new_hash = old == nullptr || c.new_list || old->load_balancer != row.load_balancer || old->hash_count != entries;
+    if (old != nullptr && !c.new_list && !c.new_hash && same_policy(*old, row)) {
+        c.row = old_number;
+        return {};
+    }
+    c.publishes = true;
+    auto number = take_row(p, TableName::kClusterRows);
+    if (!number) {
+        return std::unexpected(number.error());
+    }
+    c.row = *number;
+    Result<std::uint32_t> list =
+        c.new_list ? take_range(p, TableName::kEndpointList, c.listed.size()) : old->endpoint_first;
+    if (!list) {
+        return std::unexpected(list.error());
+    }
+    row.endpoint_first = *list;
+    Result<std::uint32_t> hash = c.new_hash ? take_range(p, TableName::kHashEntries, entries) : old->hash_first;
+    if (!hash) {
+        return std::unexpected(hash.error());
+    }
+    row.hash_first = *hash;
+    row.hash_count = static_cast<std::uint32_t>(entries);
+    if (c.new_list) {
+        std::ranges::copy(c.listed, t.endpoint_list + row.endpoint_first);
+    }
+    if (c.new_hash && entries != 0) {
+        std::vector<std::string> keys;
+        for (const std::uint32_t slot : c.listed) {
+            keys.push_back(endpoint_text(address_of(t.endpoints[slot]), port_of(t.endpoints[slot])));
+        }
+        std::ranges::copy(hash_table(*c.cluster, keys), t.hash_entries + row.hash_first);
+    }
+    t.cluster_rows[c.row] = row;
+    return {};
+}
+
+Result<> Publisher::Impl::plan_services(Plan& p, bool everything) {
+    std::unordered_set<sl_service_key, ServiceKeyHash, ServiceKeyEqual> wanted;
+    for (const PortPlan& plan : p.ports) {
+        if (!plan.port) {
+            continue;
+        }
+        std::vector<std::uint32_t> numbers;
+        for (const model::Destination& destination : plan.port->route->destinations) {
+            numbers.push_back(destination.cluster ? p.cluster_numbers.at(destination.cluster->id) : SL_NONE);
+        }
+        auto destinations = route_destinations(*plan.port->route, numbers);
+        if (!destinations) {
+            return std::unexpected(
+                std::move(destinations.error()).within(plan.key.host + ":" + std::to_string(plan.key.port)));
+        }
+        for (const IpAddress& address : plan.port->addresses) {
+            const sl_service_key key = dialled_key(address, plan.port->port, p.scope_numbers.at(plan.port->scope));
+            if (!wanted.insert(key).second) {
+                continue;
+            }
+            if (auto done = plan_service(p, key, plan.port, *destinations); !done) {
+                return done;
+            }
+        }
+    }
+    const auto remove = [&](std::uint32_t number) {
+        if (services[number].life == Life::kLive && !wanted.contains(services[number].key)) {
+            p.services.push_back({.number = number, .port = nullptr, .publishes = true});
+        }
+    };
+    for (const PortPlan& plan : p.ports) {
+        const auto old = ports.find(plan.key);
+        if (old == ports.end()) {
+            continue;
+        }
+        for (const std::uint32_t number : old->second.records) {
+            if (services[number].owner == old->second.port) {
+                remove(number);
+            }
+        }
+    }
+    if (everything) {
+        for (std::uint32_t number = 0; number < services.size(); ++number) {
+            if (!services[number].owner) {
+                remove(number);
+            }
+        }
+    }
+    return {};
+}
+
+Result<> Publisher::Impl::plan_service(Plan& p, const sl_service_key& key, const model::ServicePortPtr& port,
+                                       const std::vector<sl_destination>& destinations) {
+    ServicePlan s;
+    s.port = port;
+    const std::uint32_t on_subset_down = port->route->spill ? SL_ON_SUBSET_DOWN_SPILL : SL_ON_SUBSET_DOWN_FAIL;
+    const auto known = service_by_key.find(key);
+    if (known != service_by_key.end()) {
+        s.number = known->second;
+        s.indexes = services[s.number].life != Life::kLive;
+        const std::uint32_t row = row_of(t.services[s.number].slot);
+        if (row != SL_NONE) {
+            const sl_route& route = t.routes[row];
+            const sl_destination* first = t.destinations + route.destination_first;
+            const auto same = [](const sl_destination& a, const sl_destination& b) {
+                return a.cluster == b.cluster && a.weight == b.weight && a.threshold == b.threshold &&
+                       a.alias == b.alias;
+            };
+            if (route.on_subset_down == on_subset_down && route.destination_count == destinations.size() &&
+                std::equal(destinations.begin(), destinations.end(), first, same)) {
+                p.services.push_back(std::move(s));
+                return {};
+            }
+        }
+    } else {
+        auto number = take_row(p, TableName::kServices);
+        if (!number) {
+            return std::unexpected(number.error());
+        }
+        s.number = *number;
+        s.created = s.indexes = true;
+        sl_service& record = t.services[s.number];
+        record = {};
+        record.slot[0].generation = record.slot[1].generation = SL_GENERATION_EMPTY;
+        record.key = key;
+        record.in_use = 1;
+    }
+    s.publishes = true;
+    auto row = take_row(p, TableName::kRoutes);
+    if (!row) {
+        return std::unexpected(row.error());
+    }
+    auto first = take_range(p, TableName::kDestinations, destinations.size());
+    if (!first) {
+        return std::unexpected(first.error());
+    }
+    s.row = *row;
+    std::ranges::copy(destinations, t.destinations + *first);
+    t.routes[s.row] = {p.generation,   s.number, *first, static_cast<std::uint32_t>(destinations.size()),
+                       on_subset_down, 0,        1};
+    p.services.push_back(std::move(s));
+    return {};
+}
+
+// A key may be found before its generation is: the record has no slot that a reader may choose yet.
+Result<> Publisher::Impl::insert_keys(Plan& p) {
+    for (const ServicePlan& s : p.services) {
+        if (!s.indexes) {
+            continue;
+        }
+        const sl_service_key& key = t.services[s.number].key;
+        if (auto done = service_index.insert(key, s.number); !done) {
+            return std::unexpected(std::move(done.error()).within("service index"));
+        }
+        p.inserted_keys.push_back(key);
+    }
+    return {};
+}
+
+void Publisher::Impl::undo(Plan& p) {
+    bool erased = true;
+    for (const sl_service_key& key : p.inserted_keys) {
+        erased = service_index.erase(key).has_value() && erased;
+    }
+    if (!p.inserted_keys.empty()) {
+        run_grace();  // readers may have found the numbers that are given back below
+    }
+    for (const auto& range : p.taken_ranges) {
+        ranges(range.table).give_back(range.first, range.count);
+    }
+    for (const auto& [table, row] : p.taken_rows) {
+        switch (table) {
+            case TableName::kServices:
+                if (!erased) {
+                    continue;  // a key may still lead to it: lost until the next start
+                }
+                sl_store(&t.services[row].in_use, 0u);
+                break;
+            case TableName::kClusters:
+                sl_store(&t.clusters[row].in_use, 0u);
+                break;
+            case TableName::kRoutes:
+                sl_store(&t.routes[row].in_use, 0u);
+                break;
+            case TableName::kClusterRows:
+                sl_store(&t.cluster_rows[row].in_use, 0u);
+                break;
+            case TableName::kEndpoints:
+                sl_store(&t.endpoints[row].cluster, SL_NONE);
+                break;
+            default:
+                break;
+        }
+        rows(table).give_back(row);
+    }
+    for (const std::uint32_t number : p.held_identities) {
+        identities.release(number);
+    }
+}
+
+}  // namespace sluice::compile
