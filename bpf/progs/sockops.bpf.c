@@ -1,0 +1,255 @@
+/* What becomes of a steered connection: started, established or failed, ended, released. */
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <linux/tcp.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "account.h"
+#include "kernel_view.h"
+#include "maps/accounting.h"
+#include "maps/conns.h"
+#include "maps/tables.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Timer ticks a second of this kernel, set before loading: the SYN timer is told in ticks. */
+const volatile __u32 ticks_per_second = 100;
+
+#define SL_SOL_SOCKET 1
+#define SL_SO_KEEPALIVE 9
+/* TCP's first SYN timer: a shorter connectTimeout needs a shorter one. */
+#define SL_SYN_TIMER_MS 1000
+#define SL_LATENCY_SHIFT 4 /* 16 us */
+
+static __always_inline struct sl_conn* sl_conn_of(struct bpf_sock_ops* ctx) {
+    struct bpf_sock* sk = ctx->sk;
+    if (!sk) {
+        return 0;
+    }
+    struct sl_conn* conn = bpf_sk_storage_get(&conns, sk, 0, 0);
+    return conn && conn->generation ? conn : 0;
+}
+
+/* Asks for the callback at the end of the connection; other programs' flags stay. 1: it was not set yet. */
+static __always_inline int sl_watch(struct bpf_sock_ops* ctx) {
+    const __u32 flags = ctx->bpf_sock_ops_cb_flags;
+    if (flags & BPF_SOCK_OPS_STATE_CB_FLAG) {
+        return 0;
+    }
+    bpf_sock_ops_cb_flags_set(ctx, flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+    return 1;
+}
+
+/* connectTimeout: TCP gives up after TCP_USER_TIMEOUT without an answer. The application's own, when smaller, stays. */
+static __always_inline void sl_timeout_set(struct bpf_sock_ops* ctx, struct sl_conn* conn) {
+    __u32 wanted = conn->connect_timeout_ms;
+    __u32 own = 0;
+    if (!wanted || bpf_getsockopt(ctx, IPPROTO_TCP, TCP_USER_TIMEOUT, &own, sizeof(own))) {
+        return;
+    }
+    if (own && own <= wanted) {
+        return;
+    }
+    if (!bpf_setsockopt(ctx, IPPROTO_TCP, TCP_USER_TIMEOUT, &wanted, sizeof(wanted))) {
+        conn->user_timeout_ms = own;
+        conn->tcp_flags |= SL_CONN_TCP_TIMEOUT_SET;
+    }
+}
+
+/* Puts the application's value back, unless it set another one meanwhile. */
+static __always_inline void sl_timeout_restore(struct bpf_sock_ops* ctx, struct sl_conn* conn) {
+    if (!(conn->tcp_flags & SL_CONN_TCP_TIMEOUT_SET)) {
+        return;
+    }
+    conn->tcp_flags &= ~SL_CONN_TCP_TIMEOUT_SET;
+    __u32 now = 0;
+    if (!bpf_getsockopt(ctx, IPPROTO_TCP, TCP_USER_TIMEOUT, &now, sizeof(now)) && now == conn->connect_timeout_ms) {
+        __u32 own = conn->user_timeout_ms;
+        bpf_setsockopt(ctx, IPPROTO_TCP, TCP_USER_TIMEOUT, &own, sizeof(own));
+    }
+}
+
+static __always_inline void sl_option(struct bpf_sock_ops* ctx, int level, int name, __u32 value) {
+    if (value) {
+        bpf_setsockopt(ctx, level, name, &value, sizeof(value));
+    }
+}
+
+static __always_inline void sl_keepalive_set(struct bpf_sock_ops* ctx, const struct sl_conn* conn) {
+    if (conn->keepalive) {
+        sl_option(ctx, IPPROTO_TCP, TCP_KEEPIDLE, conn->keepalive_time_s);
+        sl_option(ctx, IPPROTO_TCP, TCP_KEEPINTVL, conn->keepalive_interval_s);
+        sl_option(ctx, IPPROTO_TCP, TCP_KEEPCNT, conn->keepalive_probes);
+        sl_option(ctx, SL_SOL_SOCKET, SL_SO_KEEPALIVE, 1);
+    }
+}
+
+/* Bucket i: less than 2^i * 16 us. */
+static __always_inline __u32 sl_latency_bucket(__u64 ns) {
+    __u64 rest = ns / 1000 >> SL_LATENCY_SHIFT;
+    __u32 bucket = 0;
+#pragma unroll
+    for (__u32 shift = 16; shift; shift >>= 1) {
+        if (rest >> shift) {
+            rest >>= shift;
+            bucket += shift;
+        }
+    }
+    bucket += rest != 0;
+    return bucket < SL_LATENCY_BUCKETS ? bucket : SL_LATENCY_BUCKETS - 1;
+}
+
+static __always_inline void sl_started(struct bpf_sock_ops* ctx) {
+    struct sl_conn* conn = sl_conn_of(ctx);
+    if (conn) {
+        conn->tcp_flags |= SL_CONN_TCP_STARTED;
+        sl_watch(ctx);
+        sl_timeout_set(ctx, conn);
+    }
+}
+
+static __always_inline void sl_syn_timer(struct bpf_sock_ops* ctx) {
+    const struct sl_conn* conn = sl_conn_of(ctx);
+    if (conn && conn->connect_timeout_ms && conn->connect_timeout_ms < SL_SYN_TIMER_MS) {
+        const __u32 ticks = conn->connect_timeout_ms * ticks_per_second / 1000;
+        ctx->reply = ticks ? ticks : 1;
+    }
+}
+
+static __always_inline void sl_established(struct bpf_sock_ops* ctx) {
+    struct sl_conn* conn = sl_conn_of(ctx);
+    if (!conn) {
+        return;
+    }
+    if (sl_watch(ctx)) {
+        conn->tcp_flags |= SL_CONN_TCP_UNWATCHED; /* someone took it away since the start, and may again */
+    }
+    sl_timeout_restore(ctx, conn);
+    sl_keepalive_set(ctx, conn);
+    if (sl_cas(&conn->outcome, SL_REASON_NONE, SL_REASON_ESTABLISHED) != SL_REASON_NONE) {
+        return;
+    }
+    sl_count(SL_REASON_ESTABLISHED);
+    conn->established_ns = bpf_ktime_get_ns();
+    const __u64 took = conn->established_ns - conn->started_ns;
+    struct sl_flow* flow = sl_conn_flow(conn, SL_REASON_ESTABLISHED);
+    if (flow) {
+        sl_add(&flow->opened, 1);
+        sl_add(&flow->connect_ns, took);
+        sl_add(&flow->connect_latency[sl_latency_bucket(took)], 1);
+    }
+    struct sl_tables t = {};
+    if (sl_tables_health(&t)) {
+        sl_outlier_success(&t, conn->cluster, conn->endpoint);
+    }
+}
+
+/* Octets of the application, without the sequence numbers that SYN and FIN take. Our FIN was acknowledged when nothing
+ * that was written is unacknowledged; the peer's was received when the socket says so. */
+static __always_inline __u64 sl_sent(struct bpf_sock_ops* ctx, struct tcp_sock* tp, __u32 state) {
+    __u64 sent = ctx->bytes_acked;
+    const int fin_queued = state == BPF_TCP_FIN_WAIT1 || state == BPF_TCP_FIN_WAIT2 || state == BPF_TCP_CLOSING ||
+                           state == BPF_TCP_LAST_ACK;
+    const __u64 extra = 1 + (fin_queued && ctx->snd_una == tp->write_seq);
+    return sent > extra ? sent - extra : 0;
+}
+
+static __always_inline __u64 sl_received(struct bpf_sock_ops* ctx, struct tcp_sock* tp) {
+    const __u64 received = ctx->bytes_received;
+    return received - (received && sl_fin_received(tp));
+}
+
+/* The end of an established connection. */
+static __always_inline void sl_closed(struct bpf_sock_ops* ctx, struct sl_conn* conn, struct tcp_sock* tp, __u32 state,
+                                      __u64 now_ns) {
+    struct sl_flow* flow = sl_conn_flow(conn, SL_REASON_ESTABLISHED);
+    if (!flow) {
+        return;
+    }
+    const __u64 sent = sl_sent(ctx, tp, state);
+    const __u64 received = sl_received(ctx, tp);
+    sl_add(&flow->closed, 1);
+    sl_add(&flow->sent_bytes, sent - sl_xchg(&conn->sent_bytes, sent));
+    sl_add(&flow->received_bytes, received - sl_xchg(&conn->received_bytes, received));
+    sl_add(&flow->duration_ns, now_ns - conn->established_ns);
+    sl_add(&flow->srtt_us, ctx->srtt_us >> 3);
+    if (ctx->total_retrans) {
+        sl_add(&flow->retransmits, ctx->total_retrans);
+    }
+}
+
+/* The first close of a connection does the work; a reconnect writes a new attempt. */
+static __always_inline void sl_to_close(struct bpf_sock_ops* ctx, __u32 state) {
+    struct sl_conn* conn = sl_conn_of(ctx);
+    struct bpf_sock* sk = ctx->sk;
+    struct sl_tables t = {};
+    if (!conn || !sk || !sl_tables_health(&t)) {
+        return;
+    }
+    struct tcp_sock* tp = sl_tcp(sk);
+    if (!tp) {
+        return;
+    }
+    const __u64 now = bpf_ktime_get_ns();
+    sl_timeout_restore(ctx, conn);
+    sl_conn_release(&t, conn);
+    if (sl_load(&conn->outcome) == SL_REASON_ESTABLISHED) {
+        sl_closed(ctx, conn, tp, state, now);
+    } else if (!(conn->tcp_flags & SL_CONN_TCP_STARTED) || !ctx->segs_out) {
+        sl_conn_failed(&t, conn, SL_REASON_LOCAL_ERROR, now);
+    } else {
+        sl_conn_failed(&t, conn, sl_failure_reason(sl_sk_err(tp)), now);
+    }
+    conn->generation = 0;
+}
+
+SEC("sockops")
+int sl_sockops(struct bpf_sock_ops* ctx) {
+    switch (ctx->op) {
+        case BPF_SOCK_OPS_TIMEOUT_INIT:
+            sl_syn_timer(ctx);
+            break;
+        case BPF_SOCK_OPS_TCP_CONNECT_CB:
+            sl_started(ctx);
+            break;
+        case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+            sl_established(ctx);
+            break;
+        case BPF_SOCK_OPS_STATE_CB:
+            if (ctx->args[1] == BPF_TCP_CLOSE) {
+                sl_to_close(ctx, ctx->args[0]);
+            }
+            break;
+        default:
+            break;
+    }
+    return 1;
+}
+
+/* The last descriptor of the socket is closed. An established connection lives on until its state is CLOSE; its place
+ * is free from now on. What nobody will tell us later is settled here: a connect that never came to TCP, and a
+ * connection whose callback another program took away. */
+SEC("cgroup/sock_release")
+int sl_sock_release(struct bpf_sock* ctx) {
+    struct sl_conn* conn = bpf_sk_storage_get(&conns, ctx, 0, 0);
+    struct sl_tables t = {};
+    if (!conn || !conn->generation || !sl_tables_health(&t)) {
+        return 1;
+    }
+    sl_conn_release(&t, conn);
+    const __u32 outcome = sl_load(&conn->outcome);
+    if (outcome == SL_REASON_NONE) {
+        const int trying = ctx->state == BPF_TCP_SYN_SENT || ctx->state == BPF_TCP_SYN_RECV;
+        const int started = conn->tcp_flags & SL_CONN_TCP_STARTED;
+        sl_conn_failed(&t, conn, trying || started ? SL_REASON_CANCELLED : SL_REASON_LOCAL_ERROR, bpf_ktime_get_ns());
+    } else if (outcome == SL_REASON_ESTABLISHED && (conn->tcp_flags & SL_CONN_TCP_UNWATCHED)) {
+        struct sl_flow* flow = sl_conn_flow(conn, SL_REASON_ESTABLISHED);
+        if (flow) {
+            sl_add(&flow->closed, 1);
+            sl_add(&flow->duration_ns, bpf_ktime_get_ns() - conn->established_ns);
+        }
+        conn->generation = 0;
+    }
+    return 1;
+}

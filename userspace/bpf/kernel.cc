@@ -1,0 +1,223 @@
+#include "bpf/kernel.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+
+#include "bpf/indexes.h"
+#include "bpf/libbpf_log.h"
+#include "bpf/opener.h"
+
+namespace sluice::bpf {
+
+// Its address is libbpf's callback context: does not move.
+struct Kernel::EventRing {
+    ring_buffer* ring = nullptr;
+    const std::function<void(const sl_event&)>* sink = nullptr;
+
+    EventRing() = default;
+    EventRing(const EventRing&) = delete;
+    EventRing& operator=(const EventRing&) = delete;
+    ~EventRing() { ring_buffer__free(ring); }
+
+    static int receive(void* context, void* data, std::size_t size) {
+        const auto* self = static_cast<EventRing*>(context);
+        if (self->sink && size >= sizeof(sl_event)) {
+            sl_event event{};
+            std::memcpy(&event, data, sizeof event);
+            (*self->sink)(event);
+        }
+        return 0;
+    }
+};
+
+Kernel::Kernel() = default;
+Kernel::Kernel(Kernel&&) noexcept = default;
+Kernel& Kernel::operator=(Kernel&&) noexcept = default;
+Kernel::~Kernel() = default;
+
+Result<Kernel> Kernel::open(const KernelOptions& options) {
+    return Opener(options).run();
+}
+
+Result<> Kernel::uninstall(const KernelOptions& options) {
+    return Pins(options.bpffs).remove_all();
+}
+
+compile::ServiceIndex& Kernel::services() {
+    return *service_index_;
+}
+compile::ClientIndex& Kernel::clients() {
+    return *client_index_;
+}
+
+Result<> Kernel::map_tables() {
+    std::map<std::string, std::byte*> at;
+    for (const Table& table : flat_tables()) {
+        auto mapping = Mapping::of(maps_.at(table.name));
+        if (!mapping) {
+            return std::unexpected(mapping.error());
+        }
+        at[table.name] = mapping->data().data();
+        mappings_.push_back(std::move(*mapping));
+    }
+    tables_ = sl_tables{
+        .control = reinterpret_cast<sl_control*>(at["control"]),
+        .services = reinterpret_cast<sl_service*>(at["services"]),
+        .routes = reinterpret_cast<sl_route*>(at["routes"]),
+        .destinations = reinterpret_cast<sl_destination*>(at["destinations"]),
+        .clusters = reinterpret_cast<sl_cluster*>(at["clusters"]),
+        .cluster_rows = reinterpret_cast<sl_cluster_row*>(at["cluster_rows"]),
+        .endpoint_list = reinterpret_cast<__u32*>(at["endpoint_list"]),
+        .endpoints = reinterpret_cast<sl_endpoint*>(at["endpoints"]),
+        .health = reinterpret_cast<sl_health*>(at["health"]),
+        .hash_entries = reinterpret_cast<sl_hash_entry*>(at["hash_entries"]),
+        .service_count = capacities_.services,
+        .route_count = capacities_.routes,
+        .destination_count = capacities_.destinations,
+        .cluster_count = capacities_.clusters,
+        .cluster_row_count = capacities_.cluster_rows,
+        .endpoint_list_count = capacities_.endpoint_list,
+        .endpoint_count = capacities_.endpoints,
+        .hash_entry_count = capacities_.hash_entries,
+    };
+    identities_ = {reinterpret_cast<sl_identity*>(at["identities"]), capacities_.identities};
+    service_index_ = std::make_unique<KernelServiceIndex>(maps_.at("service_index"));
+    client_index_ = std::make_unique<KernelClientIndex>(maps_.at("clients"), *tables_.control);
+
+    LibbpfLog log;
+    events_ = std::make_unique<EventRing>();
+    events_->ring = ring_buffer__new(maps_.at("events").fd.get(), EventRing::receive, events_.get(), nullptr);
+    if (!events_->ring) {
+        return log.fail(errno, "map events");
+    }
+    return {};
+}
+
+Result<> Kernel::for_each_flow(const std::function<void(const sl_flow_key&, const sl_flow&)>& fn) const {
+    return for_each_entry(maps_.at("flows"), [&](const void* key, const void* value) {
+        sl_flow_key k{};
+        sl_flow v{};
+        std::memcpy(&k, key, sizeof k);
+        std::memcpy(&v, value, sizeof v);
+        fn(k, v);
+    });
+}
+
+Result<> Kernel::erase_flows(const std::function<bool(const sl_flow_key&)>& fn) {
+    const Map& flows = maps_.at("flows");
+    std::vector<sl_flow_key> gone;
+    auto read = for_each_entry(flows, [&](const void* key, const void*) {
+        sl_flow_key k{};
+        std::memcpy(&k, key, sizeof k);
+        if (k.workload != SL_NONE && fn(k)) {
+            gone.push_back(k);
+        }
+    });
+    if (!read) {
+        return read;
+    }
+    for (const sl_flow_key& key : gone) {
+        if (bpf_map_delete_elem(flows.fd.get(), &key) != 0 && errno != ENOENT) {
+            return fail_errno("table flows: erase");
+        }
+    }
+    return {};
+}
+
+Result<> Kernel::for_each_limit(const std::function<void(const sl_limit_key&, const sl_limit&)>& fn) const {
+    return for_each_entry(maps_.at("limits"), [&](const void* key, const void* value) {
+        sl_limit_key k{};
+        sl_limit v{};
+        std::memcpy(&k, key, sizeof k);
+        std::memcpy(&v, value, sizeof v);
+        fn(k, v);
+    });
+}
+
+Result<std::array<std::uint64_t, SL_REASON_COUNT>> Kernel::counters() const {
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus <= 0) {
+        return fail_errno(-cpus, "number of CPUs");
+    }
+    std::array<std::uint64_t, SL_REASON_COUNT> result{};
+    std::vector<std::uint64_t> per_cpu(static_cast<std::size_t>(cpus));
+    for (std::uint32_t reason = 0; reason < SL_REASON_COUNT; ++reason) {
+        if (bpf_map_lookup_elem(maps_.at("counters").fd.get(), &reason, per_cpu.data()) != 0) {
+            return fail_errno("map counters: read");
+        }
+        for (const std::uint64_t value : per_cpu) {
+            result[reason] += value;
+        }
+    }
+    return result;
+}
+
+int Kernel::event_fd() const {
+    return ring_buffer__epoll_fd(events_->ring);
+}
+
+Result<> Kernel::poll_events(const std::function<void(const sl_event&)>& fn) {
+    events_->sink = &fn;
+    const int count = ring_buffer__consume(events_->ring);
+    events_->sink = nullptr;
+    if (count < 0) {
+        return fail_errno(-count, "map events: read");
+    }
+    return {};
+}
+
+Result<> Kernel::report_open_connections() {
+    const Fd run(bpf_iter_create(report_link_.get()));
+    if (!run) {
+        return fail_errno("iterate over connections");
+    }
+    char nothing[64];  // the program writes none
+    ssize_t n = 0;
+    while ((n = read(run.get(), nothing, sizeof nothing)) > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
+    }
+    return n < 0 ? fail_errno("iterate over connections") : Result<>();
+}
+
+// Bytes that wait to be read: producer minus consumer position, the first words of the ring's pages.
+std::uint64_t Kernel::ring_used() const {
+    const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    void* memory = mmap(nullptr, 2 * page, PROT_READ, MAP_SHARED, maps_.at("events").fd.get(), 0);
+    if (memory == MAP_FAILED) {
+        return 0;
+    }
+    const auto* consumer = static_cast<const std::uint64_t*>(memory);
+    const auto* producer = consumer + page / sizeof *consumer;
+    const std::uint64_t used = sl_load(producer) - sl_load(consumer);
+    munmap(memory, 2 * page);
+    return used;
+}
+
+Result<std::vector<ProgramCost>> Kernel::programs() const {
+    std::vector<ProgramCost> result;
+    for (const auto& [name, fd] : programs_) {
+        bpf_prog_info info{};
+        std::uint32_t size = sizeof info;
+        if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) {
+            return fail_errno("program " + name + ": info");
+        }
+        result.push_back({name, info.run_cnt, info.run_time_ns, info.verified_insns});
+    }
+    return result;
+}
+
+Result<> grace_period() {
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) {
+        return fail_errno("membarrier");
+    }
+    return {};
+}
+
+}  // namespace sluice::bpf
