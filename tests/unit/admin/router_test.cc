@@ -1,0 +1,143 @@
+#include "admin/router.h"
+
+#include <gtest/gtest.h>
+
+namespace sluice::admin {
+namespace {
+
+// Answers with what it was asked.
+class FakeBackend : public Backend {
+  public:
+    Json status() override { return {{"generation", 7}}; }
+    std::string list(List what, const ListFilter& filter) override {
+        return "list " + std::to_string(static_cast<int>(what)) + " " + filter.host;
+    }
+    Json maps() override { return Json::array(); }
+    Result<Json> map(const std::string& name) override {
+        if (name != "flows") {
+            return fail("no map '" + name + "'");
+        }
+        return Json{{"name", name}};
+    }
+    Result<Json> explain(const ExplainQuery& query) override {
+        return Json{{"host", query.host}, {"port", query.port}, {"client", query.client}};
+    }
+    Result<Json> history(std::size_t limit) override { return Json(limit); }
+    Answer apply(const ApplyRequest& request) override {
+        last = request;
+        return {200, "applied"};
+    }
+    std::string metrics() override { return "# metrics\n"; }
+    std::string unhealthy() override { return sick; }
+    std::string unready() override { return sick; }
+
+    ApplyRequest last;
+    std::string sick;
+};
+
+class RouterTest : public testing::Test {
+  protected:
+    Answer get(const std::string& path, std::map<std::string, std::string> query = {}, Door door = Door::kUnix) {
+        return route(backend,
+                     {.door = door, .method = "GET", .path = path, .query = std::move(query), .host = "localhost"}, "");
+    }
+    FakeBackend backend;
+};
+
+TEST_F(RouterTest, EveryPathOfTheApiAnswers) {
+    EXPECT_EQ(get("/v1/status").body, "{\"generation\":7}\n");
+    EXPECT_EQ(get("/v1/services").body, "list 0 ");
+    EXPECT_EQ(get("/v1/routes", {{"host", "a"}}).body, "list 1 a");
+    EXPECT_EQ(get("/v1/subsets").body, "list 2 ");
+    EXPECT_EQ(get("/v1/endpoints").body, "list 3 ");
+    EXPECT_EQ(get("/v1/maps").body, "[]\n");
+    EXPECT_EQ(get("/v1/maps/flows").body, "{\"name\":\"flows\"}\n");
+    EXPECT_EQ(get("/v1/explain", {{"host", "h"}, {"port", "80"}, {"client", "ns"}}).body,
+              "{\"host\":\"h\",\"port\":80,\"client\":\"ns\"}\n");
+    EXPECT_EQ(get("/v1/history").body, "50\n");
+    EXPECT_EQ(get("/v1/history", {{"limit", "3"}}).body, "3\n");
+    EXPECT_EQ(get("/metrics").type, "text/plain; version=0.0.4; charset=utf-8");
+    EXPECT_EQ(get("/healthz").body, "ok\n");
+    EXPECT_EQ(get("/readyz").status, 200);
+}
+
+TEST_F(RouterTest, WhatDoesNotExistIsNotFound) {
+    EXPECT_EQ(get("/").status, 404);
+    EXPECT_EQ(get("/v1/status/").status, 404);
+    EXPECT_EQ(get("/v1/maps/none").status, 404);
+}
+
+TEST_F(RouterTest, BadParametersAreRefused) {
+    EXPECT_EQ(get("/v1/explain").status, 400);
+    EXPECT_EQ(get("/v1/explain", {{"host", "h"}, {"port", "65536"}}).status, 400);
+    EXPECT_EQ(get("/v1/explain", {{"host", "h"}, {"port", "80x"}}).status, 400);
+    EXPECT_EQ(get("/v1/history", {{"limit", "-1"}}).status, 400);
+    Answer dry =
+        route(backend, {.door = Door::kUnix, .method = "POST", .path = "/v1/apply", .query = {{"dry_run", "yes"}}}, "");
+    EXPECT_EQ(dry.status, 400);
+}
+
+TEST_F(RouterTest, ApplyCarriesBodyPeerAndFlags) {
+    Request request{.door = Door::kUnix,
+                    .method = "POST",
+                    .path = "/v1/apply",
+                    .query = {{"dry_run", "1"}, {"file", "canary.yaml"}, {"message", "more"}},
+                    .body = "kind: Service",
+                    .peer = {.uid = 12, .pid = 34}};
+    EXPECT_EQ(route(backend, request, "").body, "applied");
+    EXPECT_TRUE(backend.last.dry_run);
+    EXPECT_EQ(backend.last.documents, "kind: Service");
+    EXPECT_EQ(backend.last.file, "canary.yaml");
+    EXPECT_EQ(backend.last.message, "more");
+    EXPECT_EQ(backend.last.peer.uid, 12);
+}
+
+TEST_F(RouterTest, TcpIsReadOnly) {
+    for (const char* method : {"POST", "PUT", "DELETE", "PATCH", "OPTIONS"}) {
+        Answer answer = route(
+            backend, {.door = Door::kTcp, .method = method, .path = "/v1/apply", .host = "localhost", .body = "x"}, "");
+        EXPECT_EQ(answer.status, 405) << method;
+    }
+    EXPECT_TRUE(backend.last.documents.empty());
+    EXPECT_EQ(get("/v1/status", {}, Door::kTcp).status, 200);
+    EXPECT_EQ(get("/v1/apply").status, 405);
+}
+
+TEST_F(RouterTest, ReadinessTellsWhyNot) {
+    backend.sick = "no generation is in force";
+    EXPECT_EQ(get("/readyz").status, 503);
+    EXPECT_EQ(get("/readyz").body, "no generation is in force\n");
+    EXPECT_EQ(get("/healthz").status, 503);
+}
+
+TEST_F(RouterTest, AForeignHostIsRefusedOnTcp) {
+    Request request{.door = Door::kTcp, .method = "GET", .path = "/v1/status", .host = "evil.example:15000"};
+    EXPECT_EQ(route(backend, request, "").status, 403);
+    EXPECT_EQ(route(backend, request, "evil.example").status, 200);  // configured under that name
+    request.door = Door::kUnix;
+    EXPECT_EQ(route(backend, request, "").status, 200);
+}
+
+TEST(HostAllowed, NamesThatOnlyThisMachineHas) {
+    for (const char* good : {"localhost", "localhost:15000", "127.0.0.1", "127.0.0.1:15000", "10.2.3.4:1", "[::1]",
+                             "[::1]:15000", "node-7", "node-7:15000"}) {
+        EXPECT_TRUE(host_allowed(good, "node-7")) << good;
+    }
+    for (const char* bad : {"", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example", "[::1", "[evil]",
+                            "[::1]x", "node-70"}) {
+        EXPECT_FALSE(host_allowed(bad, "node-7")) << bad;
+    }
+    EXPECT_FALSE(host_allowed("", ""));
+}
+
+TEST(JsonAnswer, BytesThatAreNoTextAreReplaced) {
+    EXPECT_EQ(error_answer(400,
+                           "a\xff"
+                           "b")
+                  .body,
+              "{\"error\":\"a\xef\xbf\xbd"
+              "b\"}\n");
+}
+
+}  // namespace
+}  // namespace sluice::admin

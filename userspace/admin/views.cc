@@ -1,0 +1,187 @@
+#include "admin/views.h"
+
+#include <algorithm>
+
+#include "admin/shares.h"
+
+namespace sluice::admin {
+
+namespace {
+
+Json place_of(const config::ObjectPtr& object, const ViewContext& context) {
+    if (!object) {
+        return nullptr;
+    }
+    Where where = context.where ? context.where(*object) : Where{object->file, object->place.line};
+    return where.line > 0 ? where.file + ":" + std::to_string(where.line) : where.file;
+}
+
+std::string scope_text(const std::string& scope) {
+    return scope.empty() ? "*" : scope;
+}
+
+std::string subset_text(const model::Destination& destination) {
+    if (!destination.cluster) {
+        return destination.text;
+    }
+    return destination.cluster->subset;
+}
+
+const char* load_balancer_name(sl_load_balancer kind) {
+    switch (kind) {
+        case SL_LB_LEAST_REQUEST:
+            return "LEAST_REQUEST";
+        case SL_LB_ROUND_ROBIN:
+            return "ROUND_ROBIN";
+        case SL_LB_RANDOM:
+            return "RANDOM";
+        case SL_LB_RING_HASH:
+            return "RING_HASH";
+        case SL_LB_MAGLEV:
+            return "MAGLEV";
+    }
+    return "";
+}
+
+Json head(const model::ServicePort& service) {
+    return Json{{"host", service.host}, {"port", service.port}, {"scope", scope_text(service.scope)}};
+}
+
+// Destinations may share a cluster: one row each.
+std::vector<model::ClusterPtr> clusters_of(const model::ServicePort& service) {
+    std::vector<model::ClusterPtr> out;
+    for (const model::Destination& destination : service.route->destinations) {
+        if (destination.cluster && std::find(out.begin(), out.end(), destination.cluster) == out.end()) {
+            out.push_back(destination.cluster);
+        }
+    }
+    return out;
+}
+
+std::size_t accepting(const model::Cluster& cluster) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(cluster.endpoints, [](const model::Endpoint& e) { return e.accepts_new; }));
+}
+
+Json service_row(const model::ServicePort& service, const ViewContext& context) {
+    Json row = head(service);
+    row["protocol"] = config::protocol_name(service.protocol);
+    std::string addresses;
+    for (const IpAddress& address : service.addresses) {
+        addresses += (addresses.empty() ? "" : " ") + address.text();
+    }
+    row["addresses"] = addresses;
+    row["lane"] = model::lane_name(service.route->lane);
+    std::string split;
+    for (const model::Destination& destination : service.route->destinations) {
+        std::string name = subset_text(destination);
+        split += (split.empty() ? "" : " ") + (name.empty() ? destination.text : name) + "=" +
+                 std::to_string(destination.weight);
+    }
+    row["split"] = split;
+    row["rule"] = place_of(service.route->source, context);
+    return row;
+}
+
+std::vector<Json> route_rows(const model::ServicePort& service, const ViewContext& context) {
+    std::optional<RouteLive> live = context.live ? context.live->route(service) : std::nullopt;
+    const std::uint64_t sum = weight_sum(*service.route);
+    const std::uint64_t picked = live ? total(live->picks) : 0;
+    std::vector<Json> out;
+    for (std::size_t i = 0; i < service.route->destinations.size(); ++i) {
+        const model::Destination& destination = service.route->destinations[i];
+        Json row = head(service);
+        row["destination"] = destination.text;
+        row["weight"] = destination.weight;
+        row["share"] = share(destination.weight, sum);
+        if (context.live) {
+            bool known = live && i < live->picks.size();
+            row["observed_share"] = known ? share(live->picks[i], picked) : Json(nullptr);
+            row["generation"] = live ? Json(live->generation) : Json(nullptr);
+        }
+        row["rule"] = place_of(service.route->source, context);
+        out.push_back(std::move(row));
+    }
+    return out;
+}
+
+std::vector<Json> subset_rows(const model::ServicePort& service, const ViewContext& context) {
+    std::vector<Json> out;
+    for (const model::ClusterPtr& cluster : clusters_of(service)) {
+        Json row = head(service);
+        row["destination_host"] = cluster->host;
+        row["subset"] = cluster->subset;
+        row["endpoints"] = accepting(*cluster);
+        if (context.live) {
+            std::optional<ClusterLive> live = context.live->cluster(*cluster);
+            ClusterLive now = live.value_or(ClusterLive{});
+            row["ejected"] = now.ejected;
+            row["active"] = now.active;
+            row["picks"] = now.picks;
+            row["ejections"] = now.ejections;
+        }
+        row["load_balancer"] = load_balancer_name(cluster->load_balancer);
+        row["max_connections"] =
+            cluster->max_connections == SL_UNLIMITED ? Json(nullptr) : Json(cluster->max_connections);
+        row["outlier_detection"] = cluster->outlier.has_value();
+        out.push_back(std::move(row));
+    }
+    return out;
+}
+
+void endpoint_columns(Json& row, const std::optional<EndpointLive>& live) {
+    EndpointLive now = live.value_or(EndpointLive{});
+    if (now.ejected) {
+        row["state"] = "ejected";
+    }
+    row["active"] = now.active;
+    row["picks"] = now.picks;
+    row["failures"] = now.failures;
+    row["consecutive_5xx"] = now.consecutive_5xx;
+    row["consecutive_gateway"] = now.consecutive_gateway;
+    row["consecutive_local"] = now.consecutive_local;
+    row["times_ejected"] = now.times_ejected;
+    row["ejected_for_s"] = now.ejected ? Json(now.ejected_for_s) : Json(nullptr);
+}
+
+std::vector<Json> endpoint_rows(const model::ServicePort& service, const ViewContext& context) {
+    std::vector<Json> out;
+    for (const model::ClusterPtr& cluster : clusters_of(service)) {
+        std::vector<std::optional<EndpointLive>> live;
+        if (context.live) {
+            live = context.live->endpoints(*cluster);
+        }
+        for (std::size_t i = 0; i < cluster->endpoints.size(); ++i) {
+            const model::Endpoint& endpoint = cluster->endpoints[i];
+            Json row = head(service);
+            row["subset"] = cluster->subset;
+            row["endpoint"] = endpoint_text(endpoint.address, endpoint.port);
+            row["state"] = endpoint.accepts_new ? "in" : "draining";
+            if (context.live) {
+                endpoint_columns(row, i < live.size() ? live[i] : std::nullopt);
+            }
+            row["workload"] = endpoint.workload->name;
+            row["version"] = endpoint.workload->version;
+            out.push_back(std::move(row));
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+std::vector<Json> rows(List what, const model::ServicePort& service, const ViewContext& context) {
+    switch (what) {
+        case List::kServices:
+            return {service_row(service, context)};
+        case List::kRoutes:
+            return route_rows(service, context);
+        case List::kSubsets:
+            return subset_rows(service, context);
+        case List::kEndpoints:
+            return endpoint_rows(service, context);
+    }
+    return {};
+}
+
+}  // namespace sluice::admin

@@ -1,0 +1,72 @@
+// What one scrape looks at: numbers out of the kernel's tables, and the names that stand behind them.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "compile/publisher.h"
+#include "model/mesh.h"
+#include "sluice/abi/conn.h"
+#include "sluice/abi/tables.h"
+
+namespace sluice::telemetry {
+
+// Names by record number and by identity number. A null entry or a number beyond the end is unknown: its objects went
+// away, or an earlier agent published it and its rule was not seen since.
+struct Names {
+    std::vector<model::ClusterPtr> clusters;
+    std::vector<model::WorkloadPtr> workloads;
+
+    const model::Cluster* cluster(std::uint32_t number) const {
+        return number < clusters.size() ? clusters[number].get() : nullptr;
+    }
+    const model::Workload* workload(std::uint32_t number) const {
+        return number < workloads.size() ? workloads[number].get() : nullptr;
+    }
+};
+
+// One kernel program; both figures are 0 while kernel.bpf_stats_enabled is off.
+struct ProgramRuns {
+    std::string name;
+    std::uint64_t run_count = 0;
+    std::uint64_t run_time_ns = 0;
+};
+
+// What the agent knows about itself.
+struct AgentFacts {
+    std::string version;
+    std::uint64_t generation = 0;
+    std::uint64_t services = 0;
+    std::uint64_t endpoints = 0;
+    std::uint64_t config_load_errors = 0;  // failed loads since start
+    bool last_load_success = false;
+    std::uint64_t applies_done = 0;
+    std::uint64_t applies_refused = 0;
+    std::uint64_t heartbeat_age_ns = 0;
+    std::uint64_t clients_unresolved = 0;  // client cgroups that do not exist now
+    std::uint64_t log_suppressed = 0;      // event lines that the rate limit kept out of the log
+    std::uint64_t resident_bytes = 0;
+};
+
+// Everything of one scrape. `tables` points at live memory whose shared words are read atomically; the rest is a copy.
+struct Reading {
+    Names names;
+    sl_tables tables{};
+    std::vector<std::pair<sl_flow_key, sl_flow>> flows;
+    std::array<std::uint64_t, SL_REASON_COUNT> counters{};
+    std::vector<compile::Occupancy> occupancy;
+    std::vector<ProgramRuns> programs;
+    AgentFacts agent;
+};
+
+// Metric label and Envoy response flag of a reason; "unknown" and "-" for a number that this version does not know.
+const char* reason_label(std::uint32_t reason);
+const char* reason_flag(std::uint32_t reason);
+// The reasons for which a connect is refused before it reaches the network.
+bool is_refusal(std::uint32_t reason);
+
+}  // namespace sluice::telemetry
