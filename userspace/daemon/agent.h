@@ -1,0 +1,61 @@
+// What the admin API says about this agent: controller, tables and kernel seen together.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include "admin/backend.h"
+#include "bpf/kernel.h"
+#include "compile/publisher.h"
+#include "daemon/controller.h"
+#include "daemon/event_log.h"
+#include "daemon/options.h"
+#include "telemetry/exposition.h"
+
+namespace sluice::daemon {
+
+// Thread-safe. References must outlive the agent.
+class Agent : public admin::Backend {
+  public:
+    // `changed` is called after an apply that published.
+    Agent(const Options& options, Controller& controller, compile::Publisher& publisher, bpf::Kernel& kernel,
+          const LogBudget& budget, std::function<void()> changed);
+
+    admin::Json status() override;
+    std::string list(admin::List what, const admin::ListFilter& filter) override;
+    admin::Json maps() override;
+    Result<admin::Json> map(const std::string& name) override;
+    Result<admin::Json> explain(const admin::ExplainQuery& query) override;
+    Result<admin::Json> history(std::size_t limit) override;
+    admin::Answer apply(const admin::ApplyRequest& request) override;
+    std::string metrics() override;
+    std::string unhealthy() override;
+    std::string unready() override;
+
+    // The control thread is alive.
+    void beat(std::uint64_t now_ns);
+    // Flow rows of cluster records that were freed: their numbers will name others.
+    void forget_clusters(const std::vector<std::uint32_t>& numbers);
+
+  private:
+    admin::Json splits();
+    telemetry::Reading read();
+    void read_names(telemetry::Reading& reading) const;
+    std::uint64_t ejected_now() const;
+
+    const Options& options_;
+    Controller& controller_;
+    compile::Publisher& publisher_;
+    bpf::Kernel& kernel_;
+    const LogBudget& budget_;
+    std::function<void()> changed_;
+    const std::uint64_t started_ns_;
+    std::atomic<std::uint64_t> beat_ns_;
+    std::mutex kernel_mutex_;  // the kernel's reading functions
+    std::mutex scrape_mutex_;  // exposition_
+    telemetry::Exposition exposition_;
+};
+
+}  // namespace sluice::daemon
