@@ -160,6 +160,13 @@ static __always_inline __u64 sl_received(struct bpf_sock_ops* ctx, struct tcp_so
     return received - (received && sl_fin_received(tp));
 }
 
+static __always_inline void sl_conn_ended(struct sl_conn* conn, struct sl_flow* flow, __u64 now_ns) {
+    if (!sl_xchg(&conn->closed, 1)) {
+        sl_add(&flow->closed, 1);
+        sl_add(&flow->duration_ns, now_ns - conn->established_ns);
+    }
+}
+
 /* The end of an established connection. */
 static __always_inline void sl_closed(struct bpf_sock_ops* ctx, struct sl_conn* conn, struct tcp_sock* tp, __u32 state,
                                       __u64 now_ns) {
@@ -169,10 +176,9 @@ static __always_inline void sl_closed(struct bpf_sock_ops* ctx, struct sl_conn* 
     }
     const __u64 sent = sl_sent(ctx, tp, state);
     const __u64 received = sl_received(ctx, tp);
-    sl_add(&flow->closed, 1);
     sl_add(&flow->sent_bytes, sent - sl_xchg(&conn->sent_bytes, sent));
     sl_add(&flow->received_bytes, received - sl_xchg(&conn->received_bytes, received));
-    sl_add(&flow->duration_ns, now_ns - conn->established_ns);
+    sl_conn_ended(conn, flow, now_ns);
     sl_add(&flow->srtt_us, ctx->srtt_us >> 3);
     if (ctx->total_retrans) {
         sl_add(&flow->retransmits, ctx->total_retrans);
@@ -246,10 +252,8 @@ int sl_sock_release(struct bpf_sock* ctx) {
     } else if (outcome == SL_REASON_ESTABLISHED && (conn->tcp_flags & SL_CONN_TCP_UNWATCHED)) {
         struct sl_flow* flow = sl_conn_flow(conn, SL_REASON_ESTABLISHED);
         if (flow) {
-            sl_add(&flow->closed, 1);
-            sl_add(&flow->duration_ns, bpf_ktime_get_ns() - conn->established_ns);
+            sl_conn_ended(conn, flow, bpf_ktime_get_ns());
         }
-        conn->generation = 0;
     }
     return 1;
 }

@@ -44,9 +44,6 @@ struct sl_decision {
     };
 };
 
-/* Functions that are not inlined are verified once, by themselves, whoever calls them. */
-#define SL_FUNCTION __attribute__((noinline))
-
 /* The client whose cgroup is nearest above the caller's: workload in the upper half, scope in the lower; 0: unknown. */
 SL_FUNCTION __u64 sl_who_asks(void) {
     const struct sl_control* c = SL_TABLE_VALUE(control);
@@ -133,6 +130,7 @@ static __always_inline void sl_conn_begin(const struct sl_tables* t, struct sl_c
     conn->tcp_flags &= SL_CONN_TCP_MAPPED;
     conn->sent_bytes = 0;
     conn->received_bytes = 0;
+    conn->closed = 0;
     conn->connect_timeout_ms = policy->connect_timeout_ms;
     conn->keepalive = (policy->flags & SL_CLUSTER_KEEPALIVE) ? 1 : 0;
     conn->keepalive_probes = policy->keepalive_probes;
@@ -245,7 +243,21 @@ static __always_inline enum sl_verdict sl_steer(struct bpf_sock_addr* ctx, struc
     }
     d->ask.now_ns = bpf_ktime_get_ns();
     d->ask.random.state = ((__u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
-    const int reason = sl_decide(d, conn);
+    int reason = sl_decide(d, conn);
+    if (reason == SL_REASON_NONE && !d->placed && d->dialled.scope) {
+        /* The scope's own record is not in force yet, or no longer: what all see is. */
+        d->dialled.scope = 0;
+        service = bpf_map_lookup_elem(&service_index, &d->dialled);
+        if (!service) {
+            return SL_LEAVE;
+        }
+        d->service = *service;
+        reason = sl_decide(d, conn);
+    }
+    if (reason == SL_REASON_NO_GENERATION) {
+        sl_count(reason);
+        reason = sl_decide(d, conn); /* with the generation in force by now */
+    }
     if (reason == SL_REASON_TABLE_CORRUPT || reason == SL_REASON_NO_GENERATION) {
         sl_count(reason);
         return SL_LEAVE;

@@ -302,7 +302,7 @@ TEST_F(Lifecycle, ConnectTimeoutOfTheClusterAndTheApplicationsOwnOption) {
 TEST_F(Lifecycle, NetworkUnreachableNeverReachesTcp) {
     rules_->service("127.10.0.3", kPort, {rules_->cluster({{"203.0.113.1", 80}})});
     rules_->publish();
-    EXPECT_EQ("Network is unreachable Network is unreachable", in_cgroup(cgroup_, [] {
+    EXPECT_EQ("Network is unreachable Network is unreachable plain", in_cgroup(cgroup_, [] {
                   unshare(CLONE_NEWNET);  // no route but loopback
                   bring_up_loopback();
                   const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -310,7 +310,11 @@ TEST_F(Lifecycle, NetworkUnreachableNeverReachesTcp) {
                   std::string seen = connect(fd, to.raw(), to.size) == 0 ? "?" : std::strerror(errno);
                   seen += " ";
                   seen += connect(fd, to.raw(), to.size) == 0 ? "?" : std::strerror(errno);
-                  return seen;
+                  // The same socket to another address: what the mesh knew of it is forgotten.
+                  Server plain("plain", "127.0.0.5");
+                  const Address elsewhere("127.0.0.5", plain.port);
+                  connect(fd, elsewhere.raw(), elsewhere.size);
+                  return seen + " " + ask(fd) + (peer_of(fd) == elsewhere.text() ? "" : " as " + peer_of(fd));
               }));
     EXPECT_EQ(2u, counted(SL_REASON_LOCAL_ERROR));
     expect_one_outcome_each();

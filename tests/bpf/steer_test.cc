@@ -169,6 +169,21 @@ TEST_F(Steer, TwoNetworkNamespacesAtOnce) {
     EXPECT_TRUE(released());
 }
 
+TEST_F(Steer, AScopesRecordThatIsNotInForceLeavesWhatAllSee) {
+    Server all("all", "127.0.0.1");
+    Server own("own", "127.0.0.2");
+    rules_->service("127.10.0.1", 80, {rules_->cluster({{"127.0.0.1", all.port}})});
+    rules_->publish();
+    ASSERT_TRUE(kernel_->clients().replace({{cgroup_.id(), {42, 7}}}));
+    const auto run = [] { return ask_once("127.10.0.1", 80); };
+    // Its key is in the index before its generation is.
+    rules_->service("127.10.0.1", 80, {rules_->cluster({{"127.0.0.2", own.port}})}, 7);
+    EXPECT_EQ("all", in_cgroup(cgroup_, run));
+    rules_->publish();
+    EXPECT_EQ("own", in_cgroup(cgroup_, run));
+    EXPECT_TRUE(released());
+}
+
 TEST_F(Steer, ClientsOfTwoCgroupsSeeTheirOwnScopeAndNestedCgroupsInherit) {
     Server all("all", "127.0.0.1");
     Server own("own", "127.0.0.2");

@@ -339,7 +339,7 @@ class Child {
             wait();
         }
     }
-    std::string hear(std::chrono::milliseconds limit = 20s) { return read_line(talk_.get(), limit); }
+    std::string hear(std::chrono::milliseconds limit = 60s) { return read_line(talk_.get(), limit); }
     void say(const std::string& line) { write_all(talk_.get(), line + "\n"); }
     pid_t pid() const { return pid_; }
     void kill_hard() {

@@ -190,7 +190,9 @@ Result<> Pins::remove_all() const {
             return fail_errno("rmdir " + home_);
         }
     }
-    if (mount_source(bpffs_) == kMountSource && entries(bpffs_).empty() && umount(bpffs_.c_str()) != 0) {
+    // The kernel puts its own maps.debug and progs.debug into every bpffs.
+    const bool empty = std::ranges::all_of(entries(bpffs_), [](const auto& name) { return name.ends_with(".debug"); });
+    if (mount_source(bpffs_) == kMountSource && empty && umount(bpffs_.c_str()) != 0) {
         return fail_errno("umount " + bpffs_);
     }
     return {};

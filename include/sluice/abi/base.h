@@ -36,8 +36,8 @@
 /* Shared words. BPF (clang 14, -mcpu=v3) has no atomic load, store or fence: volatile access and __sync read-modify-
  * write are what it offers, and aligned words are never torn. Natively __atomic, so that TSan sees every access. */
 #ifdef __bpf__
-#define sl_load(p) (*(const volatile __typeof__(*(p)) *)(p))
-#define sl_store(p, v) (*(volatile __typeof__(*(p)) *)(p) = (v))
+#define sl_load(p) (*(const volatile __typeof__(*(p))*)(p))
+#define sl_store(p, v) (*(volatile __typeof__(*(p))*)(p) = (v))
 #define sl_add(p, v) __sync_fetch_and_add((p), (v))
 #define sl_sub(p, v) __sync_fetch_and_add((p), -(v))
 #define sl_xchg(p, v) __sync_lock_test_and_set((p), (v))
@@ -49,12 +49,11 @@
 #define sl_add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define sl_sub(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 #define sl_xchg(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
-#define sl_cas(p, expected, desired)                                                              \
-    __extension__({                                                                               \
-        __typeof__(*(p)) sl_cas_found_ = (expected);                                              \
-        __atomic_compare_exchange_n((p), &sl_cas_found_, (desired), 0, __ATOMIC_ACQ_REL,          \
-                                    __ATOMIC_ACQUIRE);                                            \
-        sl_cas_found_;                                                                            \
+#define sl_cas(p, expected, desired)                                                                        \
+    __extension__({                                                                                         \
+        __typeof__(*(p)) sl_cas_found_ = (expected);                                                        \
+        __atomic_compare_exchange_n((p), &sl_cas_found_, (desired), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); \
+        sl_cas_found_;                                                                                      \
     })
 #endif
 

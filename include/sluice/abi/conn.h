@@ -5,29 +5,29 @@
 #include "sluice/abi/base.h"
 #include "sluice/abi/reasons.h"
 
-#define SL_CONN_HELD 0x1u             /* `active` words are taken; cleared by atomic exchange, so released once */
-#define SL_LATENCY_BUCKETS 20u        /* bucket i counts connects that took < 2^i * 16 us; the last one all slower */
+#define SL_CONN_HELD 0x1u      /* `active` words are taken; cleared by atomic exchange, so released once */
+#define SL_LATENCY_BUCKETS 20u /* bucket i counts connects that took < 2^i * 16 us; the last one all slower */
 
 /* Value of the socket storage map. Append only: a new ABI version reads the last one's. */
 struct sl_conn {
-    __u32 held;      /* SL_CONN_HELD or 0; sl_xchg only */
-    __u32 outcome;   /* enum sl_reason, set once by sl_cas from SL_REASON_NONE */
+    __u32 held;    /* SL_CONN_HELD or 0; sl_xchg only */
+    __u32 outcome; /* enum sl_reason, set once by sl_cas from SL_REASON_NONE */
     __u64 generation;
-    __u32 service;   /* records and rows of tables.h */
+    __u32 service; /* records and rows of tables.h */
     __u32 route;
     __u32 cluster;
     __u32 endpoint;
-    __u32 workload;  /* client identity number; 0 unknown */
+    __u32 workload; /* client identity number; 0 unknown */
     __u32 destination_workload;
-    __u32 limited;   /* 1: a limit entry is held too (released with `held`) */
+    __u32 limited;        /* 1: a limit entry is held too (released with `held`) */
     __u32 limit_workload; /* its key: client identity, or 0 for limit-scope: node */
     __u64 started_ns;
     __u64 established_ns;
     __u8 dialled_address[16]; /* network byte order, v4-mapped */
     __be16 dialled_port;
-    __u16 tcp_flags;      /* SL_CONN_TCP_* */
+    __u16 tcp_flags;       /* SL_CONN_TCP_* */
     __u32 user_timeout_ms; /* the application's TCP_USER_TIMEOUT, restored once established */
-    __u64 sent_bytes;     /* reported so far */
+    __u64 sent_bytes;      /* reported so far */
     __u64 received_bytes;
     /* Copied from the cluster row that placed the connection; 0: leave the kernel's. */
     __u32 connect_timeout_ms;
@@ -35,7 +35,7 @@ struct sl_conn {
     __u32 keepalive_probes;
     __u32 keepalive_time_s;
     __u32 keepalive_interval_s;
-    __u32 _pad;
+    __u32 closed; /* 1: its end is counted; sl_xchg only */
 };
 SL_STATIC_ASSERT(sizeof(struct sl_conn) == 128, "sl_conn");
 
@@ -54,17 +54,18 @@ struct sl_flow_key {
 SL_STATIC_ASSERT(sizeof(struct sl_flow_key) == 16, "sl_flow_key");
 
 /* The row that counts what finds no room: made at start, never removed. */
-#define SL_FLOW_KEY_OVERFLOW {SL_NONE, SL_NONE, 0, 0}
+#define SL_FLOW_KEY_OVERFLOW \
+    { SL_NONE, SL_NONE, 0, 0 }
 
 struct sl_flow {
-    __u64 opened; /* connections that had this outcome */
-    __u64 closed; /* and ended; at once for every outcome but ESTABLISHED */
+    __u64 opened;         /* connections that had this outcome */
+    __u64 closed;         /* and ended; at once for every outcome but ESTABLISHED */
     __u64 sent_bytes;     /* client to endpoint */
     __u64 received_bytes; /* endpoint to client */
     __u64 retransmits;
-    __u64 duration_ns;    /* sum over closed connections */
-    __u64 srtt_us;        /* sum over closed connections of the smoothed RTT at the end */
-    __u64 connect_ns;     /* sum over established connections */
+    __u64 duration_ns; /* sum over closed connections */
+    __u64 srtt_us;     /* sum over closed connections of the smoothed RTT at the end */
+    __u64 connect_ns;  /* sum over established connections */
     __u64 connect_latency[SL_LATENCY_BUCKETS];
 };
 SL_STATIC_ASSERT(sizeof(struct sl_flow) == 8 * (8 + SL_LATENCY_BUCKETS), "sl_flow");
@@ -96,7 +97,7 @@ struct sl_event {
     __u32 kind;    /* enum sl_event_kind */
     __u32 cluster;
     __u32 endpoint;
-    __u32 reason;  /* enum sl_ejection */
+    __u32 reason; /* enum sl_ejection */
     __u64 until_ns;
 };
 SL_STATIC_ASSERT(sizeof(struct sl_event) == 32, "sl_event");

@@ -125,16 +125,16 @@ struct sl_cluster_row {
     __u32 endpoint_v4_count;
     __u32 hash_first; /* into the hash table */
     __u32 hash_count;
-    __u32 max_connections;           /* SL_UNLIMITED: none */
-    __u32 consecutive_5xx;           /* 0: off */
-    __u32 consecutive_gateway;       /* 0: off */
-    __u32 consecutive_local;         /* 0: off */
-    __u32 max_ejection_percent;      /* 0..100 */
-    __u32 min_health_percent;        /* 0: no panic */
-    __u32 keepalive_probes;          /* 0: kernel default */
-    __u32 keepalive_time_s;          /* 0: kernel default */
-    __u32 keepalive_interval_s;      /* 0: kernel default */
-    __u32 connect_timeout_ms;        /* 0: kernel default */
+    __u32 max_connections;      /* SL_UNLIMITED: none */
+    __u32 consecutive_5xx;      /* 0: off */
+    __u32 consecutive_gateway;  /* 0: off */
+    __u32 consecutive_local;    /* 0: off */
+    __u32 max_ejection_percent; /* 0..100 */
+    __u32 min_health_percent;   /* 0: no panic */
+    __u32 keepalive_probes;     /* 0: kernel default */
+    __u32 keepalive_time_s;     /* 0: kernel default */
+    __u32 keepalive_interval_s; /* 0: kernel default */
+    __u32 connect_timeout_ms;   /* 0: kernel default */
     __u64 interval_ns;
     __u64 base_ejection_ns;
     __u64 max_ejection_ns;
@@ -149,28 +149,29 @@ SL_STATIC_ASSERT(sizeof(struct sl_cluster_row) == 104, "sl_cluster_row");
 struct sl_endpoint {
     __u8 address[16]; /* network byte order, IPv4 v4-mapped */
     __be16 port;
-    __u16 flags;           /* SL_ENDPOINT_* */
-    __u32 cluster;         /* cluster record; SL_NONE: free */
-    __u32 workload;        /* identity number of the destination workload; 0: unknown */
-    __u32 weight;          /* reserved, 1 */
+    __u16 flags;    /* SL_ENDPOINT_* */
+    __u32 cluster;  /* cluster record; SL_NONE: free */
+    __u32 workload; /* identity number of the destination workload; 0: unknown */
+    __u32 weight;   /* reserved, 1 */
 };
 SL_STATIC_ASSERT(sizeof(struct sl_endpoint) == 32, "sl_endpoint");
 
 /* Health words of an endpoint: shared by programs and agent, atomics only. One cache line.
- * State machine: Envoy outlier detection (shared/reference istio 3.1; DESIGN.md "Ejection"). Times are CLOCK_MONOTONIC ns. */
+ * State machine: Envoy outlier detection (shared/reference istio 3.1; DESIGN.md "Ejection"). Times are CLOCK_MONOTONIC
+ * ns. */
 struct sl_health {
-    __u32 active;              /* connections held */
+    __u32 active; /* connections held */
     __u32 consecutive_5xx;
     __u32 consecutive_gateway;
     __u32 consecutive_local;
-    __u64 ejected_until;       /* 0: in; else out until this time, already rounded up to the cluster's interval tick */
-    __u64 last_return;         /* 0: never ejected; time of the last return */
-    __u32 backoff;             /* multiplier of baseEjectionTime */
-    __u32 times_ejected;       /* total */
-    __u32 ejected_reason;      /* enum sl_ejection of the last ejection */
+    __u64 ejected_until;  /* 0: in; else out until this time, already rounded up to the cluster's interval tick */
+    __u64 last_return;    /* 0: never ejected; time of the last return */
+    __u32 backoff;        /* multiplier of baseEjectionTime */
+    __u32 times_ejected;  /* total */
+    __u32 ejected_reason; /* enum sl_ejection of the last ejection */
     __u32 _pad;
     __u64 picks_total;
-    __u64 failures_total;      /* connections that the endpoint failed */
+    __u64 failures_total; /* connections that the endpoint failed */
 };
 SL_STATIC_ASSERT(sizeof(struct sl_health) == 64, "sl_health");
 
@@ -205,16 +206,16 @@ enum sl_ejection {
 /* Pointers to the tables with their row counts: how the decision core receives them. In programs the counts come
  * from .rodata, so the verifier knows them; 64 bits wide, because it follows only whole words through the stack. */
 struct sl_tables {
-    struct sl_control *control;
-    struct sl_service *services;
-    struct sl_route *routes;
-    struct sl_destination *destinations;
-    struct sl_cluster *clusters;
-    struct sl_cluster_row *cluster_rows;
-    __u32 *endpoint_list;
-    struct sl_endpoint *endpoints;
-    struct sl_health *health;
-    struct sl_hash_entry *hash_entries;
+    struct sl_control* control;
+    struct sl_service* services;
+    struct sl_route* routes;
+    struct sl_destination* destinations;
+    struct sl_cluster* clusters;
+    struct sl_cluster_row* cluster_rows;
+    __u32* endpoint_list;
+    struct sl_endpoint* endpoints;
+    struct sl_health* health;
+    struct sl_hash_entry* hash_entries;
     __u64 service_count;
     __u64 route_count;
     __u64 destination_count;
