@@ -41,6 +41,54 @@ class Input {
     std::size_t size_;
 };
 
+// Brings most indexes into range, so that the deeper parts are reached too; every other word stays arbitrary.
+void tame(sl_tables& t, sl_ask& ask) {
+    t.control->generation = 1 + t.control->generation % 1024;
+    const auto slot_to = [&](sl_slot* slot, __u64 count) {
+        slot[0].generation %= t.control->generation + 1;
+        slot[0].row %= static_cast<__u32>(count);
+        slot[1].row %= static_cast<__u32>(count);
+    };
+    for (__u64 i = 0; i < t.service_count && t.route_count != 0; ++i) {
+        slot_to(t.services[i].slot, t.route_count);
+    }
+    for (__u64 i = 0; i < t.route_count && t.destination_count != 0; ++i) {
+        t.routes[i].destination_first %= t.destination_count;
+        t.routes[i].destination_count = 1 + t.routes[i].destination_count % 4;
+        t.routes[i].on_subset_down %= 2;
+    }
+    for (__u64 i = 0; i < t.destination_count && t.cluster_count != 0; ++i) {
+        t.destinations[i].cluster %= t.cluster_count;
+        t.destinations[i].alias %= 2;
+    }
+    for (__u64 i = 0; i < t.cluster_count && t.cluster_row_count != 0; ++i) {
+        slot_to(t.clusters[i].slot, t.cluster_row_count);
+        t.clusters[i].ejected %= 8;
+    }
+    for (__u64 i = 0; i < t.cluster_row_count; ++i) {
+        sl_cluster_row& row = t.cluster_rows[i];
+        row.load_balancer %= 6;
+        row.endpoint_first %= 8;
+        row.endpoint_count %= 9;
+        row.endpoint_v4_count %= 5;
+        row.hash_first %= 4;
+        row.hash_count %= 14;
+        row.consecutive_5xx %= 3;
+        row.consecutive_gateway %= 3;
+        row.consecutive_local %= 3;
+    }
+    for (__u64 i = 0; i < t.endpoint_list_count && t.endpoint_count != 0; ++i) {
+        t.endpoint_list[i] %= t.endpoint_count;
+    }
+    for (__u64 i = 0; i < t.endpoint_count && t.cluster_count != 0; ++i) {
+        t.endpoints[i].cluster %= t.cluster_count;
+    }
+    for (__u64 i = 0; i < t.hash_entry_count; ++i) {
+        t.hash_entries[i].position %= 9;
+    }
+    ask.reach |= 1u << (ask.reach >> 31);
+}
+
 void require(bool condition) {
     if (!condition) {
         std::abort();
@@ -53,7 +101,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Input input(data, size);
     auto control = std::make_unique<sl_control>(input.take<sl_control>());
     sl_ask ask = input.take<sl_ask>();
-    const auto service = input.take<std::uint8_t>();
+    const auto steer = input.take<std::uint8_t>();
+    const __u32 service = steer % 4;
     sl_tables t{};
     t.control = control.get();
     const auto services = input.rows<sl_service>(t.service_count, 3);
@@ -75,6 +124,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     t.endpoints = endpoints.get();
     t.health = health.get();
     t.hash_entries = entries.get();
+    if (steer >= 64) {
+        tame(t, ask);
+    }
 
     sl_choice choice{};
     std::uint32_t reason = sl_choose_cluster(&t, service, &ask, &choice);
