@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "admin/shares.h"
 
 namespace sluice::admin {
@@ -105,6 +107,26 @@ std::vector<Json> route_rows(const model::ServicePort& service, const ViewContex
     return out;
 }
 
+// "5xx 3, interval 1s, base 3s, max 50%"; null without outlier detection.
+Json outlier_text(const model::Cluster& cluster) {
+    if (!cluster.outlier) {
+        return nullptr;
+    }
+    const config::OutlierDetection& outlier = *cluster.outlier;
+    auto seconds = [](std::chrono::nanoseconds time) {
+        return fmt::format("{:g}s", std::chrono::duration<double>(time).count());
+    };
+    std::string text = fmt::format("5xx {}", outlier.consecutive_5xx.value_or(5));
+    if (outlier.consecutive_gateway) {
+        text += fmt::format(", gateway {}", *outlier.consecutive_gateway);
+    }
+    if (outlier.split_local_origin) {
+        text += fmt::format(", local {}", outlier.consecutive_local.value_or(5));
+    }
+    return text + fmt::format(", interval {}, base {}, max {}%", seconds(outlier.interval),
+                              seconds(outlier.base_ejection), outlier.max_ejection_percent);
+}
+
 std::vector<Json> subset_rows(const model::ServicePort& service, const ViewContext& context) {
     std::vector<Json> out;
     for (const model::ClusterPtr& cluster : clusters_of(service)) {
@@ -123,7 +145,8 @@ std::vector<Json> subset_rows(const model::ServicePort& service, const ViewConte
         row["load_balancer"] = load_balancer_name(cluster->load_balancer);
         row["max_connections"] =
             cluster->max_connections == SL_UNLIMITED ? Json(nullptr) : Json(cluster->max_connections);
-        row["outlier_detection"] = cluster->outlier.has_value();
+        row["connect_timeout_ms"] = cluster->connect_timeout_ms;
+        row["outlier"] = outlier_text(*cluster);
         out.push_back(std::move(row));
     }
     return out;

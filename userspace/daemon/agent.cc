@@ -8,6 +8,7 @@
 
 #include "base/version.h"
 #include "daemon/clock.h"
+#include "daemon/memory.h"
 
 namespace sluice::daemon {
 
@@ -17,7 +18,8 @@ namespace {
 
 constexpr std::uint64_t kBeatLimitNs = 5'000'000'000;
 constexpr std::size_t kSplitsShown = 100;
-constexpr std::size_t kRowsAtOnce = 32;  // that a listing renders before it lets others through the gate
+constexpr std::size_t kTrimBytes = 4u << 20;  // of replies, from which on their memory is worth giving back
+constexpr std::size_t kRowsAtOnce = 8;        // that a listing renders before it lets others through the gate
 
 std::string time_text(std::chrono::system_clock::time_point time) {
     return time.time_since_epoch().count() == 0 ? "" : fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(time));
@@ -66,6 +68,12 @@ Agent::Agent(const Options& options, Controller& controller, compile::Publisher&
 void Agent::beat(std::uint64_t now_ns) {
     beat_ns_ = now_ns;
     sl_store(&publisher_.tables().control->heartbeat_ns, now_ns);
+}
+
+void Agent::trim() {
+    if (reply_bytes_.exchange(0) > kTrimBytes) {
+        give_memory_back();
+    }
 }
 
 std::string Agent::unhealthy() {
@@ -155,15 +163,20 @@ std::string Agent::list(admin::List what, const admin::ListFilter& filter) {
     }
     std::string out = "[";
     for (std::size_t i = 0; i < services.size(); i += kRowsAtOnce) {
+        std::string some;  // joined to the rest when the gate is free again: that may move many bytes
         controller_.view([&](const model::Mesh&, const admin::ViewContext& context) {
             for (std::size_t j = i; j < std::min(services.size(), i + kRowsAtOnce); ++j) {
                 for (const Json& row : admin::rows(what, *services[j], context)) {
-                    out += out.size() > 1 ? ",\n" : "\n";
-                    out += row.dump(-1, ' ', false, Json::error_handler_t::replace);
+                    some += "\n" + row.dump(-1, ' ', false, Json::error_handler_t::replace) + ",";
                 }
             }
         });
+        out += some;
     }
+    if (out.ends_with(',')) {
+        out.pop_back();
+    }
+    reply_bytes_ += out.size();
     return out + "\n]\n";
 }
 

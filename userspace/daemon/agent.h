@@ -36,6 +36,8 @@ class Agent : public admin::Backend {
 
     // The control thread is alive.
     void beat(std::uint64_t now_ns);
+    // Once a second: gives the memory of large replies back, when there were any.
+    void trim();
     // Flow rows of cluster records that were freed: their numbers will name others.
     void forget_clusters(const std::vector<std::uint32_t>& numbers);
 
@@ -53,8 +55,9 @@ class Agent : public admin::Backend {
     std::function<void()> changed_;
     const std::uint64_t started_ns_;
     std::atomic<std::uint64_t> beat_ns_;
-    std::mutex kernel_mutex_;  // the kernel's reading functions
-    std::mutex scrape_mutex_;  // exposition_
+    std::atomic<std::size_t> reply_bytes_{0};  // since the last trim()
+    std::mutex kernel_mutex_;                  // the kernel's reading functions
+    std::mutex scrape_mutex_;                  // exposition_
     telemetry::Exposition exposition_;
 };
 

@@ -6,12 +6,6 @@
 
 namespace sluice::daemon {
 
-namespace {
-
-constexpr std::size_t kTrimBytes = 4u << 20;  // a reply from which on its memory is worth giving back
-
-}  // namespace
-
 void Agent::read_names(telemetry::Reading& reading) const {
     auto need = [](auto& names, std::uint32_t number, auto&& find) {
         constexpr std::uint32_t kNumbers = 1u << 24;  // SL_NONE and nonsense have no name
@@ -43,8 +37,11 @@ telemetry::Reading Agent::read() {
     {
         std::lock_guard lock(kernel_mutex_);
         static_cast<void>(kernel_.report_open_connections());
-        static_cast<void>(kernel_.for_each_flow(
-            [&](const sl_flow_key& key, const sl_flow& flow) { reading.flows.emplace_back(key, flow); }));
+        static_cast<void>(kernel_.for_each_flow([&](const sl_flow_key& key, const sl_flow& flow) {
+            if (flow.opened != 0 || flow.closed != 0) {  // the overflow row exists before it is needed
+                reading.flows.emplace_back(key, flow);
+            }
+        }));
         reading.counters = kernel_.counters().value_or(reading.counters);
         for (const bpf::MapInfo& map : kernel_.maps().value_or(std::vector<bpf::MapInfo>{})) {
             for (const char* hash : {"flows", "limits", "clients"}) {
@@ -80,9 +77,7 @@ telemetry::Reading Agent::read() {
 std::string Agent::metrics() {
     std::lock_guard lock(scrape_mutex_);
     std::string text = exposition_.text(read());
-    if (text.size() > kTrimBytes) {
-        give_memory_back();
-    }
+    reply_bytes_ += text.size();
     return text;
 }
 

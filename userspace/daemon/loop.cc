@@ -119,6 +119,7 @@ void Loop::tick() {
             spdlog::error("{}", error);
         }
         client_error_ = std::move(error);
+        parts_.agent.trim();
         reclaim();
     }
     // What the watch cannot see: a directory that did not exist, or a failure that was not a file's.
@@ -165,7 +166,7 @@ void log_load(const LoadReport& report, const std::string& what, std::vector<std
             }
             break;
         case LoadReport::Outcome::kInForce:
-            spdlog::info("{}: {} objects changed, generation {} is in force", what, report.changes, report.generation);
+            spdlog::info("{}: {} objects taken, generation {} is in force", what, report.changes, report.generation);
             break;
         case LoadReport::Outcome::kRefused:
             if (report.errors == last) {

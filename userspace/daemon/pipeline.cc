@@ -32,9 +32,13 @@ Result<std::uint64_t> Controller::put_in_force(const model::Delta& delta) {
     if (!generation) {
         return generation;
     }
+    if (based_) {
+        shares_.removed(delta.removed);
+        shares_.changed(delta.changed, *generation);
+    } else {
+        shares_.begin(delta.changed, *generation);
+    }
     based_ = true;
-    shares_.removed(delta.removed);
-    shares_.changed(delta.changed, *generation);
     state_.loaded_at = std::chrono::system_clock::now();
     if (delta.clients_changed) {
         clients_.set_clients(mesh_.clients());

@@ -12,9 +12,8 @@ namespace sluice::daemon {
 // no bounding set beyond them, no ambient ones. Call before the first thread starts. Kept, where held at all:
 //   CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN  maps, rings and program replacement
 //   CAP_SYS_ADMIN                        setns into workloads' network namespaces; the run time of programs (stats)
-//   CAP_DAC_READ_SEARCH                  name_to_handle_at needs none; kept only when the configuration directory is
-//                                        not readable otherwise
-// Without CAP_DAC_OVERRIDE the directories must be accessible to the agent's user in the ordinary way.
+// Without CAP_DAC_OVERRIDE and CAP_CHOWN the configuration, state and run directories must belong to the agent's user,
+// or be open to it in the ordinary way; a configuration directory that is not is read-only: apply refuses, and says so.
 Result<> drop_privileges();
 
 // Names of the capabilities in the effective set now, for the log.

@@ -1,5 +1,7 @@
 #include "daemon/share_book.h"
 
+#include <algorithm>
+
 namespace sluice::daemon {
 
 namespace {
@@ -21,6 +23,19 @@ std::vector<std::uint64_t> ShareBook::picks_now(const model::Route& route) const
     return picks;
 }
 
+void ShareBook::begin(std::span<const model::ServicePortPtr> services, std::uint64_t generation) {
+    first_generation_ = generation;
+    for (const model::ServicePortPtr& service : services) {
+        if (service->route->destinations.size() < 2) {
+            continue;
+        }
+        std::vector<std::uint64_t> picks = picks_now(*service->route);
+        if (std::ranges::any_of(picks, [](std::uint64_t count) { return count != 0; })) {
+            bases_[key_of(*service)] = {generation, std::move(picks)};
+        }
+    }
+}
+
 void ShareBook::changed(std::span<const model::ServicePortPtr> services, std::uint64_t generation) {
     for (const model::ServicePortPtr& service : services) {
         if (service->route->destinations.size() > 1) {
@@ -38,11 +53,15 @@ void ShareBook::removed(std::span<const model::ServicePortKey> services) {
 }
 
 std::optional<Shares> ShareBook::since(const model::ServicePort& service) const {
-    auto base = bases_.find(key_of(service));
-    if (base == bases_.end()) {
+    if (service.route->destinations.size() < 2) {
         return std::nullopt;
     }
-    Shares shares{base->second.generation, picks_now(*service.route)};
+    Shares shares{first_generation_, picks_now(*service.route)};
+    auto base = bases_.find(key_of(service));
+    if (base == bases_.end()) {
+        return shares;
+    }
+    shares.generation = base->second.generation;
     for (std::size_t i = 0; i < shares.picks.size() && i < base->second.picks.size(); ++i) {
         std::uint64_t before = base->second.picks[i];
         shares.picks[i] -= std::min(before, shares.picks[i]);  // a cluster record made anew counts from 0

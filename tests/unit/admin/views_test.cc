@@ -17,6 +17,11 @@ model::WorkloadPtr workload(const std::string& version) {
 
 model::ClusterPtr cluster(const std::string& subset, int endpoints) {
     auto made = std::make_shared<model::Cluster>();
+    if (subset == "v47") {
+        made->outlier.emplace();
+        made->outlier->consecutive_5xx = 3;
+        made->outlier->interval = std::chrono::milliseconds(1500);
+    }
     made->host = "ranking.ml.svc.cluster.local";
     made->subset = subset;
     made->port = 8080;
@@ -102,6 +107,9 @@ TEST(Views, SubsetsAndEndpointsShowHealth) {
     ASSERT_EQ(subsets.size(), 2u);
     EXPECT_EQ(subsets[0]["endpoints"], 2);  // the draining one takes none
     EXPECT_EQ(subsets[1]["ejected"], 1);
+    EXPECT_TRUE(subsets[0]["outlier"].is_null());
+    EXPECT_EQ(subsets[1]["outlier"], "5xx 3, interval 1.5s, base 30s, max 10%");
+    EXPECT_EQ(subsets[1]["connect_timeout_ms"], 10'000);
     auto endpoints = rows(List::kEndpoints, *service(), {.live = &live});
     ASSERT_EQ(endpoints.size(), 4u);
     EXPECT_EQ(endpoints[0]["endpoint"], "127.1.0.1:9000");
