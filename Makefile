@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.SECONDARY:
+.PRECIOUS: %.o
 MAKEFLAGS += --no-builtin-rules
 # All cores, unless the caller says otherwise.
 ifeq ($(filter -j%,$(MAKEFLAGS)),)

@@ -1,6 +1,7 @@
 """Endpoints that cannot be reached are taken out, come back on time, and nobody else suffers."""
 import time
 
+from dialling import chi_squared_p
 from sandbox import wait_for
 
 # 3 failures eject; back after 2 s x times ejected, on a tick of 1 s.
@@ -117,7 +118,6 @@ def test_spill_sends_the_share_to_the_other_subsets(ranking):
     service.dial(count=300)
     got = service.dial(count=7000, threads=4)
     assert not got.failures, got.failures
-    from dialling import chi_squared_p
     assert chi_squared_p(got.versions, {"v45": 60, "v43": 10}) > 0.0001, got.versions
 
 

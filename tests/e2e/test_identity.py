@@ -1,5 +1,6 @@
 """Who is asking decides which rules there are: cgroup -> workload -> namespace."""
 import rules
+from sandbox import wait_for
 
 HOST = "content-ranking.ml-serving.svc.cluster.local"
 
@@ -71,7 +72,6 @@ def test_a_client_cgroup_that_is_made_later_is_found(ranking):
     mesh.write("private.yaml", rules.virtual_service("mine", {"v47": 1}, ns="team-a", host=HOST, export_to=["."]))
     mesh.start()
     cgroup = mesh.clients.child("late")
-    from sandbox import wait_for
     wait_for(lambda: dict(mesh.dial(service.to, cgroup, count=5).versions) == {"v47": 5}, "the new client's rules")
 
 

@@ -1,8 +1,6 @@
 """Every connection has one outcome, and `active` goes back to 0 whatever a socket's end looks like."""
 import errno
-import json
 import os
-import pathlib
 import select
 import signal
 import socket
@@ -13,8 +11,8 @@ import pytest
 
 import rules
 from asking import RESET_ON_CLOSE, ask, exchange
-from dialling import program
-from sandbox import inside, run, spawn, wait_for
+from sandbox import inside, spawn, wait_for
+from stranger import Stranger
 
 HOLDER = """
 import signal, socket, sys
@@ -231,22 +229,14 @@ def test_tcp_fast_open(service):
 
 def test_another_sockops_program_keeps_its_flags_and_we_keep_ours(service):
     mesh = service.mesh
-    source = pathlib.Path(__file__).parents[1] / "harness/other_sockops.bpf.c"
-    built = program(source, ("clang", "-target", "bpf", "-mcpu=v3", "-O2", "-g",
-                             f"-I/usr/include/{os.uname().machine}-linux-gnu", "-c"))
-    shared = mesh.clients.child("shared")
-    pin, maps = mesh.directory / "bpf/other", mesh.directory / "bpf/other-maps"
-    run("bpftool", "prog", "load", built, pin, "pinmaps", maps)
-    run("bpftool", "cgroup", "attach", shared.path, "sock_ops", "pinned", pin, "multi")
-    assert len(mesh.dial(service.to, shared, count=300, threads=2).ok) == 300
-    count = json.loads(run("bpftool", "-j", "map", "dump", "pinned", maps / "rtt_callbacks").stdout)
-    value = count[0].get("formatted", count[0])["value"]
-    assert value > 0, "the other program lost its callbacks"
-    settled(mesh, established=300)
-    run("bpftool", "cgroup", "detach", shared.path, "sock_ops", "pinned", pin)
-    pin.unlink()
-    (maps / "rtt_callbacks").unlink()
-    maps.rmdir()
+    stranger = mesh.cleanup.owns(Stranger(mesh.bpffs))
+    below, beside = mesh.clients.child("below"), mesh.cgroup
+    stranger.attach(below, "sock_ops", "other_sockops")  # runs before ours
+    assert len(mesh.dial(service.to, below, count=300, threads=2).ok) == 300
+    assert stranger.rtt_callbacks() > 0, "the other program lost its callbacks"
+    stranger.attach(beside, "sock_ops", "other_sockops")  # runs after ours, and overwrites our flags
+    assert len(service.dial(count=300, threads=2).ok) == 300
+    settled(mesh, established=600)
 
 
 def test_sigkill_of_the_agent_while_connections_are_held(service):

@@ -79,7 +79,8 @@ def test_least_request_avoids_the_busy_endpoint(ranking):
     got = service.dial(count=600, threads=16, seconds=60)
     assert not got.failures
     fast = got.servers[f"{service.servers['v45'][2]}:8080"]
-    assert fast > 2 * max(got.servers[a] for a in slow), got.servers
+    # Two draws of three: the idle one is in 5 of 9 pairs, each busy one wins 2 of 9; by chance alone all are equal.
+    assert fast > 1.4 * max(got.servers[a] for a in slow), got.servers
 
 
 def test_source_ip_hash_is_sticky_and_spreads(mesh):

@@ -1,14 +1,13 @@
 """What a test or the demo needs of the machine, made for it alone and taken away again: a cgroup, a bpffs, a block of
 loopback addresses, a network namespace. Everything is named after its owner, so any number run side by side."""
 import ctypes
-import fcntl
 import os
 import pathlib
 import pickle
 import random
 import signal
+import socket
 import subprocess
-import tempfile
 import time
 import traceback
 
@@ -112,18 +111,16 @@ class BpfMount:
 
 
 class AddressBlock:
-    """256 loopback addresses 127.x.y.0/24 that no other test uses; the lock goes with the process."""
+    """256 loopback addresses 127.x.y.0/24 that no other test uses; the claim goes with the process."""
 
     def __init__(self):
-        directory = pathlib.Path(tempfile.gettempdir()) / "sluice-address-blocks"
-        directory.mkdir(exist_ok=True)
         while True:
             name = f"127.{random.randrange(32, 100)}.{random.randrange(256)}"
-            self._lock = open(directory / name, "w")
+            self._claim = socket.socket(socket.AF_UNIX)
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._claim.bind(f"\0sluice-addresses-{name}")
             except OSError:
-                self._lock.close()
+                self._claim.close()
                 continue
             self.prefix = name
             return
@@ -132,7 +129,7 @@ class AddressBlock:
         return f"{self.prefix}.{host}"
 
     def remove(self):
-        self._lock.close()
+        self._claim.close()
 
 
 class Netns:
