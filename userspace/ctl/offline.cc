@@ -1,5 +1,7 @@
 #include "ctl/offline.h"
 
+#include <set>
+
 #include "source/directory.h"
 
 namespace sluice::ctl {
@@ -18,8 +20,11 @@ Answer<Offline> read_directory(const std::string& path, bool references_warn) {
                 .references_checked = complete || references_warn};
     std::vector<model::Change> changes;
     changes.reserve(loaded->objects.size());
+    std::set<config::ObjectKey> seen;
     for (config::ObjectPtr& object : loaded->objects) {
-        changes.push_back({object->key, std::move(object)});
+        if (seen.insert(object->key).second) {  // the scan has reported the others
+            changes.push_back({object->key, std::move(object)});
+        }
     }
     auto delta = out.mesh.apply(changes);
     Diagnostics found = delta ? std::move(delta->warnings) : std::move(delta.error());

@@ -1,4 +1,6 @@
 // Verbs that need no agent, and the command line itself.
+#include <algorithm>
+
 #include "tests/unit/ctl/fixture.h"
 
 namespace sluice::ctl {
@@ -55,6 +57,15 @@ TEST_F(CtlTest, validate_reports_every_error_of_every_file_with_its_place) {
     EXPECT_THAT(out_, HasSubstr(rules_ + "/one.yaml:4:"));
     EXPECT_THAT(out_, HasSubstr(rules_ + "/two.yaml:5:3: "));
     EXPECT_THAT(out_, Not(HasSubstr("valid:")));
+}
+
+TEST_F(CtlTest, an_object_that_stands_in_two_files_is_reported_once) {
+    put_sound_rules();
+    put("rules/twice.yaml", kDestinationRule);
+    EXPECT_EQ(sluice({"validate", rules_}), kNo);
+    EXPECT_EQ(std::ranges::count(out_, '\n'), 1) << out_;
+    EXPECT_THAT(out_,
+                HasSubstr(rules_ + "/twice.yaml:1:1: metadata.name: DestinationRule ml/ranker is already defined in"));
 }
 
 TEST_F(CtlTest, a_broken_document_is_not_blamed_on_the_rules_that_name_it) {
