@@ -31,14 +31,16 @@ static __always_inline struct sl_conn* sl_conn_of(struct bpf_sock_ops* ctx) {
     return conn && conn->generation ? conn : 0;
 }
 
-/* Asks for the callback at the end of the connection; other programs' flags stay. 1: it was not set yet. */
+#define SL_CALLBACKS (BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG)
+
+/* Asks for the callbacks at the end of the connection and at a timeout; other programs' flags stay. 1: the end was not
+ * watched yet. */
 static __always_inline int sl_watch(struct bpf_sock_ops* ctx) {
     const __u32 flags = ctx->bpf_sock_ops_cb_flags;
-    if (flags & BPF_SOCK_OPS_STATE_CB_FLAG) {
-        return 0;
+    if ((flags & SL_CALLBACKS) != SL_CALLBACKS) {
+        bpf_sock_ops_cb_flags_set(ctx, flags | SL_CALLBACKS);
     }
-    bpf_sock_ops_cb_flags_set(ctx, flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-    return 1;
+    return !(flags & BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 /* connectTimeout: TCP gives up after TCP_USER_TIMEOUT without an answer. The application's own, when smaller, stays. */
@@ -105,6 +107,14 @@ static __always_inline void sl_started(struct bpf_sock_ops* ctx) {
     if (conn) {
         conn->tcp_flags |= SL_CONN_TCP_STARTED;
         sl_watch(ctx);
+    }
+}
+
+/* A SYN went unanswered: only from now on connectTimeout costs anything. The kernel ends the next wait at the timeout,
+ * which runs from the first SYN. */
+static __always_inline void sl_unanswered(struct bpf_sock_ops* ctx) {
+    struct sl_conn* conn = sl_conn_of(ctx);
+    if (conn && sl_load(&conn->outcome) == SL_REASON_NONE && !(conn->tcp_flags & SL_CONN_TCP_TIMEOUT_SET)) {
         sl_timeout_set(ctx, conn);
     }
 }
@@ -221,6 +231,9 @@ int sl_sockops(struct bpf_sock_ops* ctx) {
             break;
         case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
             sl_established(ctx);
+            break;
+        case BPF_SOCK_OPS_RTO_CB:
+            sl_unanswered(ctx);
             break;
         case BPF_SOCK_OPS_STATE_CB:
             if (ctx->args[1] == BPF_TCP_CLOSE) {
