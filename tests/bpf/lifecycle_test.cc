@@ -228,7 +228,11 @@ class Silent {
             const Address to("127.0.0.3", port);
             connect(fillers_.back().get(), to.raw(), to.size);
         }
-        std::this_thread::sleep_for(10ms);
+        EXPECT_TRUE(eventually([&] {  // a listener tells the length of its queue as `unacked`
+            tcp_info info{};
+            socklen_t size = sizeof info;
+            return getsockopt(listener_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_unacked > 0;
+        }));
     }
     std::uint16_t port = 0;
 

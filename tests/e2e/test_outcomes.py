@@ -93,14 +93,17 @@ def test_fork_and_dup_release_once(service):
     def client():
         first = socket.create_connection(service.address, timeout=5)
         second = first.dup()
+        closed, close = os.pipe()
         child = os.fork()
         if child == 0:
+            os.close(close)
             os.close(first.detach())
-            time.sleep(0.3)
+            os.read(closed, 1)  # the parent's are gone
             exchange(second)  # the only descriptor left
             os._exit(0)
         first.close()
         second.close()
+        os.close(close)
         return os.waitpid(child, 0)[1]
     assert inside(client, service.mesh.clients) == 0
     settled(service.mesh, established=1)
