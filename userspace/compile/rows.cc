@@ -35,6 +35,10 @@ sl_cluster_row policy_row(const model::Cluster& cluster) {
     if (cluster.limit_node) {
         row.flags |= SL_CLUSTER_LIMIT_NODE;
     }
+    row.flags |= (cluster.http ? SL_CLUSTER_HTTP : 0) | (cluster.answers ? SL_CLUSTER_ANSWERS : 0);
+    row.flags |= cluster.drain == config::Drain::kIdle  ? SL_CLUSTER_DRAIN_IDLE
+                 : cluster.drain == config::Drain::kNow ? SL_CLUSTER_DRAIN_NOW
+                                                        : 0;
     if (cluster.keepalive) {
         row.flags |= SL_CLUSTER_KEEPALIVE;
         row.keepalive_probes = cluster.keepalive->probes;

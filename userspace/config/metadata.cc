@@ -103,11 +103,9 @@ void read_limit_scope(const Value& value, Annotations& out) {
 
 void read_drain(const Value& value, Annotations& out) {
     static constexpr std::array<std::string_view, 3> kNames{"none", "idle", "now"};
-    const auto index = value.one_of(kNames);
-    if (index && *index != 0) {
-        value.wrong("only none is supported yet: connections stay where they are until they end");
-    } else if (index) {
-        out.drain = Drain::kNone;
+    static constexpr std::array<Drain, 3> kDrains{Drain::kNone, Drain::kIdle, Drain::kNow};
+    if (const auto index = value.one_of(kNames)) {
+        out.drain = kDrains[*index];
     }
 }
 

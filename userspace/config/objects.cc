@@ -44,12 +44,31 @@ const char* protocol_name(PortProtocol protocol) {
             return "tls";
         case PortProtocol::kGrpc:
             return "grpc";
+        case PortProtocol::kGrpcWeb:
+            return "grpc-web";
     }
     return "unknown";
 }
 
 bool is_http(PortProtocol protocol) {
-    return protocol == PortProtocol::kHttp || protocol == PortProtocol::kHttp2 || protocol == PortProtocol::kGrpc;
+    return is_http1(protocol) || protocol == PortProtocol::kHttp2 || protocol == PortProtocol::kGrpc;
+}
+
+bool is_http1(PortProtocol protocol) {
+    return protocol == PortProtocol::kHttp || protocol == PortProtocol::kGrpcWeb;
+}
+
+const char* drain_name(Drain drain) {
+    switch (drain) {
+        case Drain::kIdle:
+            return "idle";
+        case Drain::kNow:
+            return "now";
+        case Drain::kUnset:
+        case Drain::kNone:
+            break;
+    }
+    return "none";
 }
 
 const PortMap::Map& PortMap::map() const {

@@ -45,14 +45,15 @@ enum class Split : std::uint8_t { kUnset, kRequest, kConnection };
 enum class LaneChoice : std::uint8_t { kAuto, kDirect, kKernel, kProxy };
 enum class OnSubsetDown : std::uint8_t { kUnset, kFail, kSpill };
 enum class LimitScope : std::uint8_t { kUnset, kClient, kNode };
-enum class Drain : std::uint8_t { kUnset, kNone, kIdle, kNow };
+enum class Drain : std::uint8_t { kUnset, kNone, kIdle, kNow };  // ordered by how much they end
+const char* drain_name(Drain drain);                             // as in the annotation; kUnset is none
 struct Annotations {
     Split split = Split::kUnset;
     LaneChoice lane = LaneChoice::kAuto;
     bool lane_set = false;
     OnSubsetDown on_subset_down = OnSubsetDown::kUnset;
     LimitScope limit_scope = LimitScope::kUnset;
-    Drain drain = Drain::kUnset;  // only kNone yet
+    Drain drain = Drain::kUnset;
     std::string cgroup;  // sluice.dev/cgroup, WorkloadEntry only: absolute path, or relative to the cgroup2 mount
     Place cgroup_place;
 };
@@ -155,9 +156,10 @@ struct DestinationRule {
 };
 
 // ---- Services and endpoints -----------------------------------------------------------------------------------
-enum class PortProtocol { kTcp, kHttp, kHttp2, kHttps, kTls, kGrpc };  // UDP is refused by name at parse time
+enum class PortProtocol { kTcp, kHttp, kHttp2, kHttps, kTls, kGrpc, kGrpcWeb };  // UDP is refused by name
 const char* protocol_name(PortProtocol protocol);
-bool is_http(PortProtocol protocol);  // kHttp, kHttp2, kGrpc
+bool is_http(PortProtocol protocol);   // kHttp, kHttp2, kGrpc, kGrpcWeb
+bool is_http1(PortProtocol protocol);  // kHttp, kGrpcWeb: clients are expected to speak HTTP/1
 
 struct ServicePort {
     std::uint16_t number = 0;

@@ -14,7 +14,7 @@ std::optional<PortProtocol> protocol_of(std::string_view name, bool& udp) {
         {"https", PortProtocol::kHttps},
         {"tls", PortProtocol::kTls},
         {"grpc", PortProtocol::kGrpc},
-        {"grpc-web", PortProtocol::kGrpc},
+        {"grpc-web", PortProtocol::kGrpcWeb},
         {"mongo", PortProtocol::kTcp},
         {"mysql", PortProtocol::kTcp},
         {"redis", PortProtocol::kTcp},
@@ -31,7 +31,7 @@ PortProtocol protocol_of_port_name(std::string_view name) {
     bool udp = false;
     constexpr std::string_view kGrpcWeb = "grpc-web";
     if (name.starts_with(kGrpcWeb)) {
-        return PortProtocol::kGrpc;
+        return PortProtocol::kGrpcWeb;
     }
     return protocol_of(name.substr(0, name.find('-')), udp).value_or(PortProtocol::kTcp);
 }

@@ -89,7 +89,7 @@ constexpr Field<OutlierDetection> kOutlier[] = {
                  "consecutiveGatewayErrors");
          }
      }},
-    {"outlierDetectionHttpErrorCodes", nullptr, "status codes are seen by a request lane only"},
+    {"outlierDetectionHttpErrorCodes", nullptr, "an answer has failed when its status is 5xx"},
 };
 
 void read_outlier(const Value& value, PolicyBlocks& out) {

@@ -60,7 +60,8 @@ void shape(Cluster& cluster, const Policies::Blocks& blocks) {
 bool same_cluster(const Cluster& a, const Cluster& b) {
     const auto plain = [](const Cluster& c) {
         return std::tie(c.id, c.name, c.host, c.subset, c.port, c.service_name, c.service_namespace, c.load_balancer,
-                        c.hash_table_size, c.max_connections, c.connect_timeout_ms, c.limit_node);
+                        c.hash_table_size, c.max_connections, c.connect_timeout_ms, c.limit_node, c.http, c.answers,
+                        c.drain);
     };
     return plain(a) == plain(b) && same_optional(a.keepalive, b.keepalive, keepalive_fields) &&
            same_optional(a.outlier, b.outlier, outlier_fields) && a.endpoints == b.endpoints;
@@ -126,6 +127,12 @@ ClusterPtr Clusters::build(const Identity& id, std::string name, const std::stri
     cluster->service_name = host.ends_with(kClusterDomain) ? host.substr(0, host.find('.')) : host;
     cluster->service_namespace = service.object->key.ns;
     cluster->limit_node = policies.limit_scope() == config::LimitScope::kNode;
+    cluster->http = config::is_http(service.port->protocol);
+    cluster->answers = config::is_http1(service.port->protocol);
+    cluster->drain = policies.drain().value_or(service.object->meta.annotations.drain);
+    if (cluster->drain == config::Drain::kUnset) {
+        cluster->drain = config::Drain::kNone;
+    }
     const Policies::Blocks blocks = policies.blocks(service.port->number, subset);
     shape(*cluster, blocks);
     cluster->endpoints = cluster_endpoints(index_, workloads_, *service.object, *service.port,

@@ -75,6 +75,11 @@ struct Cluster {
     std::optional<config::TcpKeepalive> keepalive;
     std::optional<config::OutlierDetection> outlier;
     bool limit_node = false;
+    bool http = false;     // an HTTP port: its answers are watched
+    bool answers = false;  // its clients are expected to speak HTTP/1: only an answer ends a run of failures
+    // What becomes of open connections to an endpoint that is ejected; never kUnset. As the DestinationRules say, else
+    // the service.
+    config::Drain drain = config::Drain::kNone;
     std::vector<Endpoint> endpoints;  // sorted by (IPv4 first, address, port), unique
     std::vector<config::ObjectPtr> sources;
 };
@@ -90,6 +95,9 @@ struct Destination {
 struct Route {
     std::vector<Destination> destinations;  // at least one
     bool spill = false;
+    // What becomes of open connections that this route would place elsewhere; never kUnset. As the VirtualService says,
+    // else the DestinationRules of its destinations, else the service.
+    config::Drain drain = config::Drain::kNone;
     Lane lane = Lane::kDirect;
     std::vector<std::string> lane_reasons;  // the first rule that ruled out each cheaper lane, or why direct is enough
     config::Split split = config::Split::kUnset;

@@ -1,81 +1,16 @@
-#include "model/route.h"
+#include "model/route_draft.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <tuple>
 
 namespace sluice::model {
 
 using config::ObjectPtr;
 using config::Place;
-using config::Split;
-
-// A route while its lane is still open.
-struct Routes::Draft {
-    std::string host;
-    ServiceRef service;
-    bool http = false;
-    const config::WeightedRule* rule = nullptr;  // null: the plain service
-    std::string field;                           // "spec.http[0]"
-    std::vector<Policies> policies;              // of the destinations' hosts, in order
-    std::vector<ObjectPtr> outliers;             // for each destination the rule that gives outlierDetection, or null
-    std::shared_ptr<Route> route = std::make_shared<Route>();
-
-    std::size_t weighted() const {
-        return static_cast<std::size_t>(
-            std::ranges::count_if(route->destinations, [](auto& d) { return d.weight > 0; }));
-    }
-    // What the first of VirtualService, DestinationRules and service says; `read` returns true where it is set.
-    template <typename Read>
-    ObjectPtr annotated(const Read& read) const {
-        if (route->source != nullptr && read(route->source->meta.annotations)) {
-            return route->source;
-        }
-        for (const Policies& merged : policies) {
-            for (const ObjectPtr& policy : merged.rules) {
-                if (read(policy->meta.annotations)) {
-                    return policy;
-                }
-            }
-        }
-        return read(service.object->meta.annotations) ? service.object : nullptr;
-    }
-};
 
 namespace {
-
-// What keeps a route from the direct lane.
-struct Blocker {
-    std::string why;  // a clause; empty: nothing
-    std::string field;
-    ObjectPtr object;
-    Place place;
-    bool split_helps = false;
-};
-
-const char* lane_choice_name(config::LaneChoice lane) {
-    switch (lane) {
-        case config::LaneChoice::kDirect:
-            return "direct";
-        case config::LaneChoice::kKernel:
-            return "kernel";
-        case config::LaneChoice::kProxy:
-            return "proxy";
-        case config::LaneChoice::kAuto:
-            break;
-    }
-    return "auto";
-}
-
-std::string lanes_text(const std::vector<Lane>& lanes) {
-    std::string text;
-    for (const Lane lane : lanes) {
-        text.append(text.empty() ? "" : ", ").append(lane_name(lane));
-    }
-    return text.empty() ? "none" : text;
-}
 
 std::string destination_text(const config::RouteDestination& destination) {
     return destination.subset.empty() ? destination.host : destination.host + "/" + destination.subset;
@@ -83,24 +18,12 @@ std::string destination_text(const config::RouteDestination& destination) {
 
 }  // namespace
 
-const char* lane_name(Lane lane) {
-    switch (lane) {
-        case Lane::kDirect:
-            return "direct";
-        case Lane::kKernel:
-            return "kernel";
-        case Lane::kProxy:
-            break;
-    }
-    return "proxy";
-}
-
 bool same_route(const Route& a, const Route& b) {
     const auto same_destination = [](const Destination& x, const Destination& y) {
         return x.weight == y.weight &&
                (x.cluster == y.cluster || (x.cluster && y.cluster && same_cluster(*x.cluster, *y.cluster)));
     };
-    return a.spill == b.spill && a.lane == b.lane && a.split == b.split &&
+    return a.spill == b.spill && a.drain == b.drain && a.lane == b.lane && a.split == b.split &&
            std::ranges::equal(a.destinations, b.destinations, same_destination);
 }
 
@@ -183,116 +106,21 @@ void Routes::take_rule(const View& view, Draft& draft) {
     }
 }
 
-namespace {
-
-std::string port_text(const ServiceRef& service, const std::string& host) {
-    std::string protocol = config::protocol_name(service.port->protocol);
-    std::ranges::transform(protocol, protocol.begin(), [](char c) { return c >= 'a' && c <= 'z' ? char(c - 32) : c; });
-    return fmt::format("{} port {} of {} ({})", protocol, service.port->number, host,
-                       place_text(*service.object, service.port->place));
-}
-
-}  // namespace
-
-void Routes::choose_lane(Draft& draft) {
-    Route& route = *draft.route;
-    Blocker blocker;
-    const ObjectPtr split_from = draft.annotated([](const config::Annotations& a) { return a.split != Split::kUnset; });
-    route.split = draft.http && split_from != nullptr ? split_from->meta.annotations.split : Split::kUnset;
-    const auto outlier = std::ranges::find_if(draft.outliers, [](const ObjectPtr& rule) { return rule != nullptr; });
-    const std::string port = port_text(draft.service, draft.host);
-    if (draft.rule != nullptr && !draft.rule->needs_request_lane.empty()) {
-        // "FIELD: why", as the parser says it.
-        const std::string& needs = draft.rule->needs_request_lane;
-        const std::size_t colon = needs.find(": ");
-        const bool split = colon != std::string::npos;
-        const Place place = draft.rule->needs_place.line != 0 ? draft.rule->needs_place : draft.rule->place;
-        blocker = {needs, split ? needs.substr(0, colon) : draft.field, route.source, place, false};
-    } else if (draft.http && route.split != Split::kConnection && draft.weighted() > 1) {
-        blocker = {fmt::format("{} destinations share its requests by weight", draft.weighted()),
-                   draft.field + ".route", route.source, draft.rule->place, true};
-    } else if (draft.http && route.split != Split::kConnection && outlier != draft.outliers.end()) {
-        const auto& cluster = *route.destinations[static_cast<std::size_t>(outlier - draft.outliers.begin())].cluster;
-        blocker = {"outlierDetection counts answers to requests", "outlierDetection", *outlier, cluster.outlier->place,
-                   true};
-    }
-
-    const ObjectPtr lane_from = draft.annotated([](const config::Annotations& a) { return a.lane_set; });
-    const auto wanted = lane_from != nullptr ? lane_from->meta.annotations.lane : config::LaneChoice::kAuto;
-    const auto available = [&](Lane lane) { return std::ranges::find(options_.lanes, lane) != options_.lanes.end(); };
-    if (wanted == config::LaneChoice::kKernel || wanted == config::LaneChoice::kProxy) {
-        route.lane = wanted == config::LaneChoice::kKernel ? Lane::kKernel : Lane::kProxy;
-        const std::string annotation = fmt::format("sluice.dev/lane: {}", lane_choice_name(wanted));
-        if (!available(route.lane)) {
-            report_.error(
-                *lane_from, lane_from->place, "metadata.annotations[sluice.dev/lane]",
-                fmt::format("{} is not available; lanes available here: {}", annotation, lanes_text(options_.lanes)));
-        }
-        route.lane_reasons.push_back(
-            fmt::format("{} of {} at {} asks for it.", annotation, lane_from->key.text(), place_text(*lane_from, {})));
+void Routes::take_drain(Draft& draft) {
+    const ObjectPtr from = draft.annotated([](const auto& a) { return a.drain != config::Drain::kUnset; });
+    if (from == nullptr) {
         return;
     }
-    if (blocker.why.empty()) {
-        route.lane = Lane::kDirect;
-        if (!draft.http) {
-            route.lane_reasons.push_back(port + ": Istio too decides per connection.");
-        } else if (route.split == Split::kConnection && (draft.weighted() > 1 || outlier != draft.outliers.end())) {
-            route.lane_reasons.push_back(
-                fmt::format("{} is split by connection, as sluice.dev/split of {} at {} says: weights count "
-                            "connections, not requests.",
-                            port, split_from->key.text(), place_text(*split_from, {})));
-            say_split(draft);
-        } else {
-            route.lane_reasons.push_back(
-                port +
-                " has one destination and no outlierDetection: its rules mean the same per connection as per request.");
-        }
-        return;
+    draft.route->drain = from->meta.annotations.drain;
+    const auto watched = [](const Destination& d) { return d.cluster != nullptr && d.cluster->http; };
+    const auto http = [](const config::ServicePort& port) { return config::is_http(port.protocol); };
+    // Rules for a whole host may mean its other ports.
+    if (draft.route->drain == config::Drain::kIdle && std::ranges::none_of(draft.route->destinations, watched) &&
+        (from == draft.route->source || std::ranges::none_of(service_ports(*draft.service.object), http))) {
+        report_.warning(*from, from->place, "metadata.annotations[sluice.dev/drain]",
+                        fmt::format("idle has no effect on {}: nothing tells when its connections are idle",
+                                    port_text(draft.service, draft.host)));
     }
-    const std::string reason = fmt::format("{} cannot take the direct lane: {} ({}).", port, blocker.why,
-                                           place_text(*blocker.object, blocker.place));
-    route.lane_reasons.push_back(reason);
-    if (wanted != config::LaneChoice::kDirect && available(Lane::kProxy)) {
-        route.lane = Lane::kProxy;
-        return;
-    }
-    std::string message = wanted == config::LaneChoice::kDirect
-                              ? fmt::format("{} But sluice.dev/lane: direct of {} at {} forces it.", reason,
-                                            lane_from->key.text(), place_text(*lane_from, {}))
-                              : fmt::format("{} Lanes available here: {}.", reason, lanes_text(options_.lanes));
-    if (blocker.split_helps) {
-        message += fmt::format(
-            " The annotation sluice.dev/split: connection on the VirtualService, DestinationRule, "
-            "ServiceEntry or Service would make it decide per connection{}.",
-            split_from != nullptr ? fmt::format(" (now {} says request)", split_from->key.text()) : "");
-    }
-    report_.error(*blocker.object, blocker.place, blocker.field, std::move(message));
-}
-
-void Routes::say_split(const Draft& draft) {
-    const Route& route = *draft.route;
-    std::uint64_t sum = 0;
-    const Destination* least = nullptr;
-    for (const Destination& destination : route.destinations) {
-        sum += destination.weight;
-        if (destination.weight > 0 && (least == nullptr || destination.weight < least->weight)) {
-            least = &destination;
-        }
-    }
-    const std::string port = fmt::format("HTTP port {} of {}", draft.service.port->number, draft.host);
-    if (route.source == nullptr || draft.weighted() < 2) {
-        const ObjectPtr& object = route.source != nullptr ? route.source : draft.service.object;
-        report_.warning(
-            *object, draft.rule != nullptr ? draft.rule->place : draft.service.port->place, "sluice.dev/split",
-            port + " is split by connection: outlierDetection counts failed connections, not failed requests");
-        return;
-    }
-    const double share = static_cast<double>(least->weight) / static_cast<double>(sum);
-    report_.warning(
-        *route.source, draft.rule->place, draft.field + ".route",
-        fmt::format("{} is split by connection: weights count connections, not requests; of 10 long connections "
-                    "none reaches {} ({:.3g}%) with probability {:.0f}%",
-                    port, least->text, 100 * share, 100 * std::pow(1 - share, 10)));
 }
 
 RoutePtr Routes::build(const View& view, const std::string& host, const ServiceRef& service) {
@@ -318,6 +146,7 @@ RoutePtr Routes::build(const View& view, const std::string& host, const ServiceR
     const auto down = [](const config::Annotations& a) { return a.on_subset_down != config::OnSubsetDown::kUnset; };
     const ObjectPtr down_from = draft.annotated(down);
     draft.route->spill = down_from && down_from->meta.annotations.on_subset_down == config::OnSubsetDown::kSpill;
+    take_drain(draft);
     choose_lane(draft);
     return draft.route;
 }

@@ -23,7 +23,13 @@ class Routes {
     struct Draft;
     void add_destination(const View& view, Draft& draft, std::size_t index);
     void take_rule(const View& view, Draft& draft);
+    void take_drain(Draft& draft);
     void choose_lane(Draft& draft);
+    struct Watching {
+        std::string text;
+        bool differs = false;  // from what Istio does, so that it is worth a warning
+    };
+    static Watching watching_text(const Draft& draft);
     void say_split(const Draft& draft);
 
     const Options& options_;

@@ -109,25 +109,6 @@ Policies::Blocks Policies::blocks(std::uint16_t port, const config::Subset* subs
     return blocks;
 }
 
-config::Split Policies::split(ObjectPtr* from) const {
-    for (const ObjectPtr& rule : rules) {
-        if (rule->meta.annotations.split != config::Split::kUnset) {
-            *from = rule;
-            return rule->meta.annotations.split;
-        }
-    }
-    return config::Split::kUnset;
-}
-
-config::OnSubsetDown Policies::on_subset_down() const {
-    for (const ObjectPtr& rule : rules) {
-        if (rule->meta.annotations.on_subset_down != config::OnSubsetDown::kUnset) {
-            return rule->meta.annotations.on_subset_down;
-        }
-    }
-    return config::OnSubsetDown::kUnset;
-}
-
 config::LimitScope Policies::limit_scope() const {
     for (const ObjectPtr& rule : rules) {
         if (rule->meta.annotations.limit_scope != config::LimitScope::kUnset) {
@@ -137,14 +118,13 @@ config::LimitScope Policies::limit_scope() const {
     return config::LimitScope::kUnset;
 }
 
-const config::Annotations* Policies::lane(ObjectPtr* from) const {
+std::optional<config::Drain> Policies::drain() const {
     for (const ObjectPtr& rule : rules) {
-        if (rule->meta.annotations.lane_set) {
-            *from = rule;
-            return &rule->meta.annotations;
+        if (rule->meta.annotations.drain != config::Drain::kUnset) {
+            return rule->meta.annotations.drain;
         }
     }
-    return nullptr;
+    return std::nullopt;
 }
 
 ServiceRef View::service(const std::string& host, std::uint16_t port, Report* report) const {

@@ -32,11 +32,9 @@ class Policies {
     };
     Blocks blocks(std::uint16_t port, const config::Subset* subset) const;
 
-    // The first annotation of the oldest rule that sets it.
-    config::Split split(config::ObjectPtr* from) const;
-    config::OnSubsetDown on_subset_down() const;
+    // What the oldest rule with the annotation says.
     config::LimitScope limit_scope() const;
-    const config::Annotations* lane(config::ObjectPtr* from) const;  // null: not set
+    std::optional<config::Drain> drain() const;  // never kUnset
 };
 
 // References into the index: used and dropped within one apply.

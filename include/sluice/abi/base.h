@@ -25,7 +25,7 @@
 #endif
 
 /* Bumped when a table layout changes; names the pin directory `sluice/v<abi>`. */
-#define SL_ABI_VERSION 1
+#define SL_ABI_VERSION 2
 
 /* "No row": the all-ones index is never a valid row of any table. */
 #define SL_NONE 0xffffffffu

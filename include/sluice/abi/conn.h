@@ -43,6 +43,8 @@ SL_STATIC_ASSERT(sizeof(struct sl_conn) == 128, "sl_conn");
 #define SL_CONN_TCP_TIMEOUT_SET 0x2u /* we set TCP_USER_TIMEOUT for connectTimeout */
 #define SL_CONN_TCP_UNWATCHED 0x4u   /* another program took our callback flags away */
 #define SL_CONN_TCP_MAPPED 0x8u      /* an IPv6 socket once sent to an IPv4 endpoint: the kernel keeps it IPv4 */
+#define SL_CONN_HTTP 0x10u           /* SL_CLUSTER_HTTP when it was placed */
+#define SL_CONN_ANSWERS 0x20u        /* SL_CLUSTER_ANSWERS when it was placed */
 
 /* Flow counters: one row per client workload, cluster, destination workload and outcome. */
 struct sl_flow_key {
@@ -89,6 +91,7 @@ struct sl_client {
 enum sl_event_kind {
     SL_EVENT_EJECTED = 1,
     SL_EVENT_RETURNED = 2,
+    SL_EVENT_GATED = 3, /* a connection waits to be drained: look for closed gates */
 };
 
 /* Record of the event ring. */

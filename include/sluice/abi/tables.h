@@ -32,9 +32,12 @@ struct sl_control {
     __u64 generation;   /* the generation in force; 0: nothing published yet */
     __u64 heartbeat_ns; /* CLOCK_MONOTONIC of the agent's last control tick; only raises an alarm */
     __u64 abi_version;
-    __u64 started_ns;   /* CLOCK_MONOTONIC when these maps were created */
-    __u64 client_count; /* rows of the client index; 0: programs skip the lookup */
-    __u64 _reserved[3];
+    __u64 started_ns;      /* CLOCK_MONOTONIC when these maps were created */
+    __u64 client_count;    /* rows of the client index; 0: programs skip the lookup */
+    __u64 sample_until_ns; /* CLOCK_MONOTONIC until which programs report finished requests; the agent pushes it on
+                              while somebody watches */
+    __u64 observe; /* CLOCK_MONOTONIC since when HTTP connections are watched from their start; 0: they are not */
+    __u64 _reserved;
 };
 SL_STATIC_ASSERT(sizeof(struct sl_control) == 64, "sl_control");
 
@@ -114,6 +117,10 @@ enum sl_load_balancer {
 #define SL_CLUSTER_OUTLIER_SPLIT 0x2u /* splitExternalLocalOriginErrors */
 #define SL_CLUSTER_LIMIT_NODE 0x4u    /* sluice.dev/limit-scope: node */
 #define SL_CLUSTER_KEEPALIVE 0x8u     /* tcpKeepalive given */
+#define SL_CLUSTER_HTTP 0x10u         /* an HTTP port: answers are watched */
+#define SL_CLUSTER_ANSWERS 0x20u      /* HTTP/1: only an observed status ends a run of failures */
+#define SL_CLUSTER_DRAIN_IDLE 0x40u   /* sluice.dev/drain: idle */
+#define SL_CLUSTER_DRAIN_NOW 0x80u    /* sluice.dev/drain: now */
 
 /* Row: policy and endpoints of one cluster in one generation. Durations in nanoseconds. */
 struct sl_cluster_row {
@@ -171,7 +178,7 @@ struct sl_health {
     __u32 ejected_reason; /* enum sl_ejection of the last ejection */
     __u32 _pad;
     __u64 picks_total;
-    __u64 failures_total; /* connections that the endpoint failed */
+    __u64 failures_total; /* connections that the endpoint failed, and answers 5xx */
 };
 SL_STATIC_ASSERT(sizeof(struct sl_health) == 64, "sl_health");
 

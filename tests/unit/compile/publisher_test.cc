@@ -73,6 +73,38 @@ TEST_F(Publishing, APolicyChangeKeepsTheListAndTheHealth) {
     EXPECT_EQ(used("endpoint_list"), 2u) << "the shared list stays";
 }
 
+TEST_F(Publishing, WatchingAndDrainAreFlagsOfTheRowAndChangeNothingElse) {
+    struct Case {
+        bool http, answers;
+        config::Drain drain;
+        std::uint32_t flags;
+    };
+    const auto base = cluster("c", {endpoint("10.0.0.1"), endpoint("10.0.0.2")});
+    ASSERT_TRUE(publisher.publish(changed({service("a", {"10.1.0.1"}, {{base, 1}})})));
+    EXPECT_EQ(row("c").flags, 0u);
+    const std::uint32_t number = publisher.cluster_number(base->id);
+    const std::uint32_t list = row("c").endpoint_first;
+    const sl_choice held = decider.dial("10.1.0.1");
+    tables.tables().health[held.endpoint].consecutive_5xx = 3;
+    std::uint64_t generation = publisher.generation();
+    using config::Drain;
+    for (const Case& c : {Case{true, true, Drain::kNone, SL_CLUSTER_HTTP | SL_CLUSTER_ANSWERS},
+                          Case{true, true, Drain::kIdle, SL_CLUSTER_HTTP | SL_CLUSTER_ANSWERS | SL_CLUSTER_DRAIN_IDLE},
+                          Case{true, false, Drain::kNow, SL_CLUSTER_HTTP | SL_CLUSTER_DRAIN_NOW},
+                          Case{false, false, Drain::kNone, 0}}) {
+        auto next = std::make_shared<model::Cluster>(*base);
+        next->http = c.http;
+        next->answers = c.answers;
+        next->drain = c.drain;
+        ASSERT_EQ(publisher.publish(changed({service("a", {"10.1.0.1"}, {{next, 1}})})), ++generation);
+        EXPECT_EQ(row("c").flags, c.flags);
+        EXPECT_EQ(row("c").endpoint_first, list) << "the list is shared";
+        EXPECT_EQ(publisher.cluster_number(base->id), number);
+        EXPECT_EQ(decider.dial("10.1.0.1").route, held.route) << "the weights are the same row";
+    }
+    EXPECT_EQ(tables.tables().health[held.endpoint].consecutive_5xx, 3u);
+}
+
 TEST_F(Publishing, ARemovedServiceIsLeftAloneAndEverythingComesBack) {
     const auto c = cluster("c", {endpoint("10.0.0.1")});
     ASSERT_TRUE(publisher.publish(changed({service("a", {"10.1.0.1"}, {{c, 1}})})));

@@ -20,11 +20,14 @@ TEST(Objects, ExportToSaysWhoSees) {
 }
 
 TEST(Objects, HttpProtocolsAreThoseWithRequests) {
-    for (const auto protocol : {PortProtocol::kHttp, PortProtocol::kHttp2, PortProtocol::kGrpc}) {
+    for (const auto protocol :
+         {PortProtocol::kHttp, PortProtocol::kHttp2, PortProtocol::kGrpc, PortProtocol::kGrpcWeb}) {
         EXPECT_TRUE(is_http(protocol)) << protocol_name(protocol);
+        EXPECT_EQ(is_http1(protocol), protocol == PortProtocol::kHttp || protocol == PortProtocol::kGrpcWeb);
     }
     for (const auto protocol : {PortProtocol::kTcp, PortProtocol::kTls, PortProtocol::kHttps}) {
         EXPECT_FALSE(is_http(protocol)) << protocol_name(protocol);
+        EXPECT_FALSE(is_http1(protocol)) << protocol_name(protocol);
     }
 }
 

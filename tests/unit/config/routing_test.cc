@@ -240,6 +240,21 @@ TEST(AnnotationsTest, AreReadAndUnsetByDefault) {
     EXPECT_EQ(annotations.drain, Drain::kNone);
 }
 
+TEST(MetadataTest, DrainIsNoneIdleOrNowOnAllThatRoutes) {
+    struct Case {
+        const char* text;
+        Drain drain;
+    };
+    for (const Case& c : {Case{"none", Drain::kNone}, Case{"idle", Drain::kIdle}, Case{"now", Drain::kNow}}) {
+        const std::string metadata = std::string("name: a, annotations: {sluice.dev/drain: ") + c.text + "}";
+        const Parsed parsed = parse_text(document("DestinationRule", "spec: {host: a}\n", metadata));
+        ASSERT_EQ(parsed.objects.size(), 1u) << parsed.lines();
+        EXPECT_EQ(parsed.objects[0]->meta.annotations.drain, c.drain);
+        EXPECT_STREQ(drain_name(c.drain), c.text);
+    }
+    EXPECT_STREQ(drain_name(Drain::kUnset), "none");
+}
+
 TEST(MetadataTest, NamespaceLabelsAndAge) {
     const Parsed parsed = parse_text(
         document("DestinationRule", "spec: {host: a}\nstatus: {any: [thing]}\n",

@@ -42,9 +42,9 @@ TEST(ServiceEntryTest, PortsAndEndpoints) {
 
 TEST(ServiceEntryTest, ProtocolNamesInAnyCase) {
     const std::pair<const char*, PortProtocol> names[] = {
-        {"HTTP", PortProtocol::kHttp}, {"http2", PortProtocol::kHttp2},   {"HTTPS", PortProtocol::kHttps},
-        {"grpc", PortProtocol::kGrpc}, {"GRPC-WEB", PortProtocol::kGrpc}, {"TLS", PortProtocol::kTls},
-        {"TCP", PortProtocol::kTcp},   {"MONGO", PortProtocol::kTcp},     {"mysql", PortProtocol::kTcp},
+        {"HTTP", PortProtocol::kHttp}, {"http2", PortProtocol::kHttp2},      {"HTTPS", PortProtocol::kHttps},
+        {"grpc", PortProtocol::kGrpc}, {"GRPC-WEB", PortProtocol::kGrpcWeb}, {"TLS", PortProtocol::kTls},
+        {"TCP", PortProtocol::kTcp},   {"MONGO", PortProtocol::kTcp},        {"mysql", PortProtocol::kTcp},
         {"Redis", PortProtocol::kTcp}, {"\"\"", PortProtocol::kHttp}};
     for (const auto& [name, protocol] : names) {
         const auto entry = one<ServiceEntry>(
@@ -106,7 +106,7 @@ TEST(ServiceTest, ProtocolIsOfAppProtocolThenOfThePortsName) {
         {"name: http2-web", PortProtocol::kHttp2},
         {"name: https", PortProtocol::kHttps},
         {"name: grpc-infer", PortProtocol::kGrpc},
-        {"name: grpc-web-x", PortProtocol::kGrpc},
+        {"name: grpc-web-x", PortProtocol::kGrpcWeb},
         {"name: tls-x", PortProtocol::kTls},
         {"name: tcp-x", PortProtocol::kTcp},
         {"name: httpx", PortProtocol::kTcp},

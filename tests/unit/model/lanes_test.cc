@@ -114,7 +114,7 @@ TEST(Lanes, http_ejection_needs_a_request_lane_or_the_split_annotation) {
                 HasSubstr(at(policy.policy().blocks.outlier->place) + ":5: outlierDetection: HTTP port 8080"));
     policy.annotate(by_connection);
     m.apply({put(rank_service()), put(policy)});
-    EXPECT_THAT(m.warnings(), HasSubstr("outlierDetection counts failed connections, not failed requests"));
+    EXPECT_EQ(m.find(kHost, 8080)->route->lane, Lane::kDirect);
 }
 
 TEST(Lanes, rule_that_only_a_request_lane_can_honour_is_named) {

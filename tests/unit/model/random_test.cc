@@ -11,7 +11,8 @@ void describe(std::string& out, const Cluster& c) {
     out += "    " + c.name + " " + std::to_string(c.id.hi) + " lb " + std::to_string(c.load_balancer) + " max " +
            std::to_string(c.max_connections) +
            (c.outlier ? " outlier " + std::to_string(c.outlier->max_ejection_percent) : "") +
-           (c.limit_node ? " node" : "") + "\n";
+           (c.limit_node ? " node" : "") + (c.http ? " http" : "") + (c.answers ? " answers" : "") + " drain " +
+           config::drain_name(c.drain) + "\n";
     for (const Endpoint& e : c.endpoints) {
         out += "      " + endpoint_text(e.address, e.port) + " " + e.workload->name + "/" + e.workload->version +
                (e.accepts_new ? "" : " closed") + "\n";
@@ -19,12 +20,13 @@ void describe(std::string& out, const Cluster& c) {
 }
 
 std::string describe(const ServicePort& s) {
-    std::string out = s.scope + " " + s.host + ":" + std::to_string(s.port) + " " + s.service_namespace + "\n";
+    std::string out = s.scope + " " + s.host + ":" + std::to_string(s.port) + " " + s.service_namespace + " " +
+                      config::protocol_name(s.protocol) + "\n";
     for (const IpAddress& address : s.addresses) {
         out += "  " + address.text() + "\n";
     }
     out += "  lane " + std::to_string(int(s.route->lane)) + (s.route->spill ? " spill" : "") + " split " +
-           std::to_string(int(s.route->split)) + "\n";
+           std::to_string(int(s.route->split)) + " drain " + config::drain_name(s.route->drain) + "\n";
     for (const Destination& d : s.route->destinations) {
         out += "   " + std::to_string(d.weight) + (d.cluster ? "\n" : " NC\n");
         if (d.cluster) {
@@ -100,6 +102,9 @@ class World {
         }
         if (one_in(2)) {
             draft.object.meta.annotations.split = config::Split::kConnection;
+        }
+        if (one_in(4)) {
+            draft.object.meta.annotations.drain = one_in(2) ? config::Drain::kIdle : config::Drain::kNone;
         }
         return draft;
     }
