@@ -55,6 +55,15 @@ $(BUILD)/fuzz/$(1): $$(patsubst %.cc,$(BUILD)/fuzz/obj/%.o,tests/fuzz/$(1)_fuzz.
 endef
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.cc,%,$(wildcard tests/fuzz/*_fuzz.cc))
 $(foreach f,$(FUZZ_NAMES),$(eval $(call fuzzer,$(f))))
+
+# The scanner's oracle: llhttp, of which Debian ships the sources.
+LLHTTP := $(patsubst %,$(BUILD)/fuzz/llhttp/%.o,llhttp api http)
+$(LLHTTP): $(BUILD)/fuzz/llhttp/%.o: | $(BUILD)/.setup
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(FUZZ_CXX) -x c -O1 -w -DLLHTTP_STRICT_MODE=1 -fsanitize=fuzzer-no-link -I/usr/share/include/llhttp -c /usr/share/llhttp/$*.c -o $@
+$(BUILD)/fuzz/http1: $(LLHTTP)
+$(BUILD)/fuzz/obj/tests/fuzz/http1_fuzz.o: FUZZ_CXXFLAGS += -I/usr/share/include -DLLHTTP_STRICT_MODE=1
 FUZZERS := $(patsubst %,$(BUILD)/fuzz/%,$(FUZZ_NAMES))
 
 # What `make kernels` runs inside each kernel: the agent's own loader, and the tests of the programs.

@@ -9,14 +9,17 @@
 
 #include "sluice/abi/base.h"
 
-/* A step is a function of its own in programs, so it cannot be inlined there. */
+/* A step is a function of its own in programs, so it cannot be inlined there. So is an SL_FUNCTION, natively an
+ * ordinary one: it has a stack frame of its own and is verified once, by itself, whoever calls it. */
 #ifdef __bpf__
+#define SL_FUNCTION __attribute__((noinline, unused))
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>
 #define SL_STEP static __attribute__((noinline, unused)) long
 #define SL_LOOP(n, step, data) bpf_loop((n), (void*)(step), (data), 0)
 #else
+#define SL_FUNCTION static inline
 #define SL_STEP static inline long
 #define SL_LOOP(n, step, data)                                              \
     do {                                                                    \

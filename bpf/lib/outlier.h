@@ -13,7 +13,7 @@
 #include "tables.h"
 
 enum sl_failure {
-    SL_FAILURE_CONNECT = 1, /* refused, reset or unreachable; counts as 503 */
+    SL_FAILURE_CONNECT = 1, /* refused, reset or unreachable, or reset before the answer was whole; counts as 503 */
     SL_FAILURE_TIMEOUT = 2, /* counts as 504 */
 };
 
@@ -148,20 +148,51 @@ static __always_inline int sl_outlier_return(const struct sl_tables* t, __u32 cl
     return 1;
 }
 
-/* One failed connection. 1: this call ejected the endpoint, and *event is filled (else it is untouched). */
+/* The policy that counts failures of this endpoint; 0: nobody counts. One that left the list is no member any more:
+ * Envoy forgets it, it is neither counted nor ejected. */
+static __always_inline struct sl_cluster_row* sl_outlier_member(const struct sl_tables* t, struct sl_cluster* record,
+                                                                __u32 cluster, __u32 endpoint) {
+    struct sl_endpoint* slot = sl_endpoint_at(t, endpoint);
+    struct sl_cluster_row* policy = sl_outlier_policy(t, record);
+    if (!slot || !policy || !(policy->flags & SL_CLUSTER_OUTLIER) || sl_load(&slot->cluster) != cluster ||
+        !(sl_load(&slot->flags) & SL_ENDPOINT_LISTED)) {
+        return 0;
+    }
+    return policy;
+}
+
+/* One 5xx, or what counts as one. `gateway`: 502, 503 or 504. 1: ejected. */
+static __always_inline int sl_outlier_5xx(const struct sl_tables* t, const struct sl_cluster_row* policy,
+                                          struct sl_cluster* record, struct sl_health* health, int gateway,
+                                          __u64 now_ns, struct sl_event* event) {
+    int ejected = 0;
+    if (!gateway) {
+        if (sl_load(&health->consecutive_gateway) != 0) {
+            sl_store(&health->consecutive_gateway, 0);
+        }
+    } else if (sl_add(&health->consecutive_gateway, 1) + 1 == policy->consecutive_gateway) {
+        ejected = sl_outlier_eject(t, policy, record, health, &health->consecutive_gateway, SL_EJECTION_GATEWAY, now_ns,
+                                   event);
+    }
+    if (sl_add(&health->consecutive_5xx, 1) + 1 == policy->consecutive_5xx) {
+        ejected |=
+            sl_outlier_eject(t, policy, record, health, &health->consecutive_5xx, SL_EJECTION_5XX, now_ns, event);
+    }
+    return ejected;
+}
+
+/* One failed connection, or one that the endpoint ended before its answer was whole (SL_FAILURE_CONNECT: Envoy takes a
+ * reset for a failed connect). 1: this call ejected the endpoint, and *event is filled (else it is untouched). */
 static __always_inline int sl_outlier_failure(const struct sl_tables* t, __u32 cluster, __u32 endpoint, __u32 failure,
                                               __u64 now_ns, struct sl_event* event) {
     struct sl_health* health = sl_health_at(t, endpoint);
     struct sl_cluster* record = sl_cluster_at(t, cluster);
-    struct sl_endpoint* slot = sl_endpoint_at(t, endpoint);
-    if (!health || !record || !slot || (failure != SL_FAILURE_CONNECT && failure != SL_FAILURE_TIMEOUT)) {
+    if (!health || !record || (failure != SL_FAILURE_CONNECT && failure != SL_FAILURE_TIMEOUT)) {
         return 0;
     }
     sl_add(&health->failures_total, 1);
-    struct sl_cluster_row* policy = sl_outlier_policy(t, record);
-    /* An endpoint that left the list is no member any more: Envoy forgets it, it is neither counted nor ejected. */
-    if (!policy || !(policy->flags & SL_CLUSTER_OUTLIER) || sl_load(&slot->cluster) != cluster ||
-        !(sl_load(&slot->flags) & SL_ENDPOINT_LISTED)) {
+    struct sl_cluster_row* policy = sl_outlier_member(t, record, cluster, endpoint);
+    if (!policy) {
         return 0;
     }
     int ejected = 0;
@@ -171,20 +202,55 @@ static __always_inline int sl_outlier_failure(const struct sl_tables* t, __u32 c
                                        now_ns, event);
         }
     } else { /* 503 and 504 are gateway errors and 5xx alike */
-        if (sl_add(&health->consecutive_gateway, 1) + 1 == policy->consecutive_gateway) {
-            ejected = sl_outlier_eject(t, policy, record, health, &health->consecutive_gateway, SL_EJECTION_GATEWAY,
-                                       now_ns, event);
-        }
-        if (sl_add(&health->consecutive_5xx, 1) + 1 == policy->consecutive_5xx) {
-            ejected |=
-                sl_outlier_eject(t, policy, record, health, &health->consecutive_5xx, SL_EJECTION_5XX, now_ns, event);
-        }
+        ejected = sl_outlier_5xx(t, policy, record, health, 1, now_ns, event);
     }
     if (ejected) {
         event->cluster = cluster;
         event->endpoint = endpoint;
     }
     return ejected;
+}
+
+/* A connection that carries HTTP was established: of the endpoint's answers that says nothing yet (Envoy's
+ * LocalOriginConnectSuccess), so only failures to connect that are counted apart (split) end here. */
+static __always_inline void sl_outlier_connected(const struct sl_tables* t, __u32 endpoint) {
+    struct sl_health* health = sl_health_at(t, endpoint);
+    if (health && sl_load(&health->consecutive_local) != 0) {
+        sl_store(&health->consecutive_local, 0);
+    }
+}
+
+/* One final status that was observed (Envoy counts at the head, not at the end of the body). Whatever is no 5xx ends
+ * the run of failures, 4xx too. 1: this call ejected the endpoint, and *event is filled (else it is untouched). While
+ * all is well it reads one line and writes nothing. */
+static __always_inline int sl_outlier_answer(const struct sl_tables* t, __u32 cluster, __u32 endpoint, __u32 status,
+                                             __u64 now_ns, struct sl_event* event) {
+    struct sl_health* health = sl_health_at(t, endpoint);
+    if (!health) {
+        return 0;
+    }
+    /* Whoever answers was reached: Envoy says so at each request that finds a connection. */
+    if (sl_load(&health->consecutive_local) != 0) {
+        sl_store(&health->consecutive_local, 0);
+    }
+    if (status < 500 || status > 599) {
+        if (sl_load(&health->consecutive_5xx) != 0) {
+            sl_store(&health->consecutive_5xx, 0);
+        }
+        if (sl_load(&health->consecutive_gateway) != 0) {
+            sl_store(&health->consecutive_gateway, 0);
+        }
+        return 0;
+    }
+    sl_add(&health->failures_total, 1);
+    struct sl_cluster* record = sl_cluster_at(t, cluster);
+    struct sl_cluster_row* policy = record ? sl_outlier_member(t, record, cluster, endpoint) : 0;
+    if (!policy || !sl_outlier_5xx(t, policy, record, health, status >= 502 && status <= 504, now_ns, event)) {
+        return 0;
+    }
+    event->cluster = cluster;
+    event->endpoint = endpoint;
+    return 1;
 }
 
 /* One established connection: for TCP the final result, so it ends every run of failures that it can speak for. */

@@ -14,6 +14,7 @@
 #include "maps/conns.h"
 #include "sluice/abi/conn.h"
 
+#define SL_ERR_CONNABORTED 103
 #define SL_ERR_TIMEDOUT 110
 #define SL_ERR_CONNREFUSED 111
 
@@ -43,9 +44,6 @@ static __always_inline struct sl_flow* sl_conn_flow(const struct sl_conn* conn, 
     };
     return sl_flow_row(&key);
 }
-
-/* A function that is not inlined has a stack frame of its own and is verified once, by itself, whoever calls it. */
-#define SL_FUNCTION __attribute__((noinline, unused))
 
 /* A connection that ended before it had an endpoint. `cluster` may be SL_NONE. */
 SL_FUNCTION int sl_count_refusal(__u32 workload, __u32 cluster, __u32 reason) {
@@ -108,8 +106,8 @@ static __always_inline void sl_conn_failed(const struct sl_tables* t, struct sl_
 static __always_inline __u32 sl_failure_reason(__u32 sk_err) {
     switch (sk_err) {
         case 0:
-        case 103: /* ECONNABORTED: an operator destroyed the socket */
-        case 104: /* ECONNRESET: disconnected by the application */
+        case SL_ERR_CONNABORTED: /* an operator destroyed the socket */
+        case 104:                /* ECONNRESET: disconnected by the application */
             return SL_REASON_CANCELLED;
         case SL_ERR_CONNREFUSED:
             return SL_REASON_REFUSED;

@@ -4,8 +4,8 @@
  *   sk_err        why a connect failed: reset, unreachable, timed out, or given up (0)
  *   skc_flags     SOCK_DONE: the peer's FIN was received, which bytes_received counts as one byte
  *   write_seq     our FIN was acknowledged when snd_una reaches it, which bytes_acked counts as one byte
- *   skc_state, bytes_acked, bytes_received  where no context gives them (observe)
- *   skc_ipv6only  the socket cannot reach IPv4
+ *   skc_state, bytes_acked, bytes_received, rcv_nxt, addresses, net_cookie, ns.inum  where no context gives them
+ * (report) skc_ipv6only  the socket cannot reach IPv4
  */
 #ifndef SLUICE_BPF_PROGS_KERNEL_VIEW_H
 #define SLUICE_BPF_PROGS_KERNEL_VIEW_H
@@ -17,10 +17,41 @@
 
 #define SL_CO_RE __attribute__((preserve_access_index))
 
+struct ns_common {
+    unsigned int inum;
+} SL_CO_RE;
+
+struct net {
+    __u64 net_cookie;
+    struct ns_common ns;
+} SL_CO_RE;
+
+typedef struct {
+    struct net* net;
+} SL_CO_RE possible_net_t;
+
+struct in6_addr {
+    union {
+        __be32 u6_addr32[4];
+    } in6_u;
+} SL_CO_RE;
+
 struct sock_common {
+    __be32 skc_daddr;
+    __be32 skc_rcv_saddr;
+    __be16 skc_dport;
+    __u16 skc_num;
+    unsigned short skc_family;
     volatile unsigned char skc_state;
     unsigned char skc_ipv6only : 1;
+    possible_net_t skc_net;
+    struct in6_addr skc_v6_daddr;
+    struct in6_addr skc_v6_rcv_saddr;
     unsigned long skc_flags;
+} SL_CO_RE;
+
+struct bpf_iter_meta {
+    struct seq_file* seq;
 } SL_CO_RE;
 
 struct sock {
@@ -29,6 +60,7 @@ struct sock {
 } SL_CO_RE;
 
 struct tcp_sock {
+    __u32 rcv_nxt;
     __u32 write_seq;
     __u64 bytes_acked;
     __u64 bytes_received;

@@ -10,6 +10,7 @@
 #include "maps/accounting.h"
 #include "maps/conns.h"
 #include "maps/tables.h"
+#include "requests.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -127,6 +128,33 @@ static __always_inline void sl_syn_timer(struct bpf_sock_ops* ctx) {
     }
 }
 
+/* Watches the connection from its first octet on. 1: there is a stream for it. */
+static __always_inline int sl_stream_open(struct bpf_sock_ops* ctx, struct bpf_sock* sk, const struct sl_conn* conn,
+                                          __u64 observe) {
+    struct sl_stream* stream = bpf_sk_storage_get(&streams, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+    if (!stream) {
+        sl_count_unobserved(conn->workload, conn->cluster, conn->destination_workload, SL_REASON_UNOBSERVED_NO_STORAGE);
+        return 0;
+    }
+    stream->workload = conn->workload;
+    stream->cluster = conn->cluster;
+    stream->endpoint = conn->endpoint;
+    stream->destination_workload = conn->destination_workload;
+    stream->observe = observe;
+    stream->cookie = bpf_get_socket_cookie(ctx);
+    sl_stream_start(stream, ctx->snd_una, ctx->rcv_nxt);
+    if (ctx->bytes_acked > 1) { /* TCP Fast Open: octets left with the SYN */
+        sl_unobserve(stream, SL_REASON_UNOBSERVED_GAP);
+    }
+    return 1;
+}
+
+static __always_inline int sl_observe(struct bpf_sock_ops* ctx, const struct sl_tables* t, const struct sl_conn* conn) {
+    struct bpf_sock* sk = ctx->sk;
+    const __u64 observe = sl_load(&t->control->observe);
+    return sk && observe && (conn->tcp_flags & SL_CONN_HTTP) && sl_stream_open(ctx, sk, conn, observe);
+}
+
 static __always_inline void sl_established(struct bpf_sock_ops* ctx) {
     struct sl_conn* conn = sl_conn_of(ctx);
     if (!conn) {
@@ -150,7 +178,13 @@ static __always_inline void sl_established(struct bpf_sock_ops* ctx) {
         sl_add(&flow->connect_latency[sl_latency_bucket(took)], 1);
     }
     struct sl_tables t = {};
-    if (sl_tables_health(&t)) {
+    if (!sl_tables_health(&t)) {
+        return;
+    }
+    /* Where answers are watched, only an answer ends a run of failures. */
+    if (sl_observe(ctx, &t, conn) && (conn->tcp_flags & SL_CONN_ANSWERS)) {
+        sl_outlier_connected(&t, conn->endpoint);
+    } else {
         sl_outlier_success(&t, conn->cluster, conn->endpoint);
     }
 }
@@ -195,6 +229,27 @@ static __always_inline void sl_closed(struct bpf_sock_ops* ctx, struct sl_conn* 
     }
 }
 
+/* How a request that is under way ends with its connection: by the drain, by the endpoint, or by the client. */
+static __always_inline __u32 sl_who_ended(const struct sl_stream* stream, __u32 state, __u32 sk_err) {
+    if (sk_err == SL_ERR_CONNABORTED) { /* SOCK_DESTROY */
+        return (sl_load(&stream->gate) & (SL_GATE_CLOSED | SL_GATE_WANTED)) ? SL_REASON_DRAINED
+                                                                            : SL_REASON_DOWNSTREAM_CLOSED;
+    }
+    return sk_err || state == BPF_TCP_CLOSE_WAIT || state == BPF_TCP_LAST_ACK ? SL_REASON_UPSTREAM_CLOSED
+                                                                              : SL_REASON_DOWNSTREAM_CLOSED;
+}
+
+/* Nothing is watched any more; a request that is under way is counted. */
+static __always_inline void sl_stream_close(const struct sl_tables* t, struct sl_stream* stream, __u32 state,
+                                            __u32 sk_err) {
+    __u32 reason = sl_who_ended(stream, state, sk_err);
+    const int under_way = stream->observe == sl_load(&t->control->observe) && sl_stream_ends(stream, &reason);
+    sl_store(&stream->watched, SL_STREAM_OFF);
+    if (under_way) {
+        sl_finish(stream, reason, bpf_ktime_get_ns());
+    }
+}
+
 /* The first close of a connection does the work; a reconnect writes a new attempt. */
 static __always_inline void sl_to_close(struct bpf_sock_ops* ctx, __u32 state) {
     struct sl_conn* conn = sl_conn_of(ctx);
@@ -208,6 +263,10 @@ static __always_inline void sl_to_close(struct bpf_sock_ops* ctx, __u32 state) {
         return;
     }
     const __u64 now = bpf_ktime_get_ns();
+    struct sl_stream* stream = (conn->tcp_flags & SL_CONN_HTTP) ? bpf_sk_storage_get(&streams, sk, 0, 0) : 0;
+    if (stream) {
+        sl_stream_close(&t, stream, state, sl_sk_err(tp));
+    }
     sl_timeout_restore(ctx, conn);
     sl_conn_release(&t, conn);
     if (sl_load(&conn->outcome) == SL_REASON_ESTABLISHED) {
@@ -257,6 +316,10 @@ int sl_sock_release(struct bpf_sock* ctx) {
         return 1;
     }
     sl_conn_release(&t, conn);
+    struct sl_stream* stream = (conn->tcp_flags & SL_CONN_HTTP) ? bpf_sk_storage_get(&streams, ctx, 0, 0) : 0;
+    if (stream) {
+        sl_stream_close(&t, stream, ctx->state, 0); /* nobody is left to take the answer */
+    }
     const __u32 outcome = sl_load(&conn->outcome);
     if (outcome == SL_REASON_NONE) {
         const int trying = ctx->state == BPF_TCP_SYN_SENT || ctx->state == BPF_TCP_SYN_RECV;

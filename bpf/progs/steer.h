@@ -112,6 +112,8 @@ static __always_inline void sl_report_return(const struct sl_choice* choice, __u
     bpf_ringbuf_submit(event, 0);
 }
 
+SL_STATIC_ASSERT(SL_CONN_HTTP == SL_CLUSTER_HTTP && SL_CONN_ANSWERS == SL_CLUSTER_ANSWERS, "the same bits");
+
 /* Writes the attempt into the storage and takes its `active` words. */
 static __always_inline void sl_conn_begin(const struct sl_tables* t, struct sl_conn* conn, const struct sl_decision* d,
                                           const struct sl_choice* choice, const struct sl_cluster_row* policy,
@@ -127,7 +129,7 @@ static __always_inline void sl_conn_begin(const struct sl_tables* t, struct sl_c
     conn->limit_workload = (policy->flags & SL_CLUSTER_LIMIT_NODE) ? 0 : d->workload;
     conn->started_ns = d->ask.now_ns;
     conn->established_ns = 0;
-    conn->tcp_flags &= SL_CONN_TCP_MAPPED;
+    conn->tcp_flags = (conn->tcp_flags & SL_CONN_TCP_MAPPED) | (policy->flags & (SL_CONN_HTTP | SL_CONN_ANSWERS));
     conn->sent_bytes = 0;
     conn->received_bytes = 0;
     conn->closed = 0;

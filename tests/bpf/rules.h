@@ -145,7 +145,7 @@ class Rules {
 class MeshTest : public testing::Test {
   protected:
     static bpf::KernelOptions small(const std::string& cgroup, const std::string& bpffs) {
-        return {cgroup, bpffs, {256, 256, 256, 256, 256, 1024, 1024, 256, 256, 256, 64, 64}};
+        return {cgroup, bpffs, {256, 256, 256, 256, 256, 1024, 1024, 256, 256, 256, 64, 64, 64}};
     }
     void SetUp() override { start(); }
     void start() {
@@ -171,6 +171,7 @@ class MeshTest : public testing::Test {
                 sum.closed += f.closed;
                 sum.sent_bytes += f.sent_bytes;
                 sum.received_bytes += f.received_bytes;
+                sum.retransmits += f.retransmits;
                 sum.duration_ns += f.duration_ns;
                 sum.srtt_us += f.srtt_us;
                 sum.connect_ns += f.connect_ns;

@@ -150,18 +150,20 @@ TEST_F(Steer, MixedFamiliesOnOneReusedSocket) {
 
 TEST_F(Steer, TwoNetworkNamespacesAtOnce) {
     // The same endpoint address in both: each client reaches the one of its own namespace.
-    Server here("here", "127.0.0.1");
-    rules_->service("127.10.0.1", 80, {rules_->cluster({{"127.0.0.1", here.port}})});
-    rules_->publish();
+    // Forked before this process has threads, as it makes one of its own.
     Child inner(cgroup_, [&](int talk) -> std::string {
         if (unshare(CLONE_NEWNET) != 0 || !bring_up_loopback()) {
             return "unshare";
         }
-        Server there("there", "127.0.0.1", here.port);
+        Server there("there", "127.0.0.1", static_cast<std::uint16_t>(std::stoi(read_line(talk))));
         write_all(talk, "ready\n");
         read_line(talk);
         return ask_once("127.10.0.1", 80);
     });
+    Server here("here", "127.0.0.1");
+    rules_->service("127.10.0.1", 80, {rules_->cluster({{"127.0.0.1", here.port}})});
+    rules_->publish();
+    inner.say(std::to_string(here.port));
     ASSERT_EQ("ready", inner.hear());
     EXPECT_EQ("here", in_cgroup(cgroup_, [] { return ask_once("127.10.0.1", 80); }));
     inner.say("go");

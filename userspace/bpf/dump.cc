@@ -9,6 +9,7 @@
 #include "base/ip.h"
 #include "bpf/kernel.h"
 #include "bpf/programs.h"
+#include "bpf/rings.h"
 
 namespace sluice::bpf {
 
@@ -59,8 +60,8 @@ const char* reason_label(std::uint32_t reason) {
 }
 
 std::string row_text(const sl_control& c) {
-    return fmt::format("generation={} heartbeat_ns={} abi_version={} started_ns={} clients={}", c.generation,
-                       c.heartbeat_ns, c.abi_version, c.started_ns, c.client_count);
+    return fmt::format("generation={} heartbeat_ns={} abi_version={} started_ns={} clients={} observe={}", c.generation,
+                       c.heartbeat_ns, c.abi_version, c.started_ns, c.client_count, c.observe);
 }
 std::string row_text(const sl_service& s) {
     return fmt::format("address={} scope={} {}", address_text(s.key.address, s.key.port), s.key.scope,
@@ -178,6 +179,18 @@ std::string entry_text(const std::string& name, const void* key, const void* val
         const auto k = copy<sl_limit_key>(key);
         return fmt::format("workload={} cluster={} active={}", k.workload, k.cluster, copy<sl_limit>(value).active);
     }
+    if (name == "drains") {
+        return fmt::format("cookie={} mode={}", copy<std::uint64_t>(key), copy<std::uint32_t>(value));
+    }
+    if (name == "requests") {
+        const auto k = copy<sl_request_key>(key);
+        const auto v = copy<sl_request_counts>(value);
+        return fmt::format(
+            "workload={} cluster={} destination_workload={} status={} reason={} shard={} requests={} duration_ns={} "
+            "first_byte_ns={} request_bytes={} response_bytes={}",
+            index_text(k.workload), index_text(k.cluster), k.destination_workload, k.status, reason_label(k.reason),
+            k.shard, v.requests, v.duration_ns, v.first_byte_ns, v.request_bytes, v.response_bytes);
+    }
     const auto k = copy<sl_flow_key>(key);
     const auto v = copy<sl_flow>(value);
     return fmt::format(
@@ -215,7 +228,7 @@ Result<std::vector<MapInfo>> Kernel::maps() const {
             }
             info.used = *count;
         } else if (map.type == BPF_MAP_TYPE_RINGBUF) {
-            info.used = ring_used();
+            info.used = ring_used(map);
         } else if (map.type == BPF_MAP_TYPE_SK_STORAGE) {
             info.used = 0;  // as many as sockets; clusters[].active counts those that matter
         }
@@ -246,6 +259,18 @@ Result<std::vector<std::string>> Kernel::dump(const std::string& name) const {
         }
         for (std::uint32_t reason = 0; reason < values->size(); ++reason) {
             lines.push_back(fmt::format("{} {}", reason_label(reason), (*values)[reason]));
+        }
+        return lines;
+    }
+    if (name == "stashes") {
+        std::vector<std::byte> value(found->second.value_size);
+        for (std::uint32_t slot = 0; slot < found->second.max_entries; ++slot) {
+            if (bpf_map_lookup_elem(found->second.fd.get(), &slot, value.data()) != 0) {
+                return fail_errno("map stashes: read");
+            }
+            if (const auto owner = copy<std::uint64_t>(value.data()); owner != 0) {
+                lines.push_back(fmt::format("{} taken_ns={}", slot, owner));
+            }
         }
         return lines;
     }

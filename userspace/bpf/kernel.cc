@@ -3,40 +3,17 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/membarrier.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <exception>
 
 #include "bpf/indexes.h"
-#include "bpf/libbpf_log.h"
 #include "bpf/opener.h"
+#include "bpf/rings.h"
 
 namespace sluice::bpf {
-
-// Its address is libbpf's callback context: does not move.
-struct Kernel::EventRing {
-    ring_buffer* ring = nullptr;
-    const std::function<void(const sl_event&)>* sink = nullptr;
-
-    EventRing() = default;
-    EventRing(const EventRing&) = delete;
-    EventRing& operator=(const EventRing&) = delete;
-    ~EventRing() { ring_buffer__free(ring); }
-
-    static int receive(void* context, void* data, std::size_t size) {
-        const auto* self = static_cast<EventRing*>(context);
-        if (self->sink && size >= sizeof(sl_event)) {
-            sl_event event{};
-            std::memcpy(&event, data, sizeof event);
-            (*self->sink)(event);
-        }
-        return 0;
-    }
-};
 
 Kernel::Kernel() = default;
 Kernel::Kernel(Kernel&&) noexcept = default;
@@ -91,14 +68,7 @@ Result<> Kernel::map_tables() {
     identities_ = {reinterpret_cast<sl_identity*>(at["identities"]), capacities_.identities};
     service_index_ = std::make_unique<KernelServiceIndex>(maps_.at("service_index"));
     client_index_ = std::make_unique<KernelClientIndex>(maps_.at("clients"), *tables_.control);
-
-    LibbpfLog log;
-    events_ = std::make_unique<EventRing>();
-    events_->ring = ring_buffer__new(maps_.at("events").fd.get(), EventRing::receive, events_.get(), nullptr);
-    if (!events_->ring) {
-        return log.fail(errno, "map events");
-    }
-    return {};
+    return open_rings();
 }
 
 Result<> Kernel::for_each_flow(const std::function<void(const sl_flow_key&, const sl_flow&)>& fn) const {
@@ -158,46 +128,6 @@ Result<std::array<std::uint64_t, SL_REASON_COUNT>> Kernel::counters() const {
         }
     }
     return result;
-}
-
-int Kernel::event_fd() const {
-    return ring_buffer__epoll_fd(events_->ring);
-}
-
-Result<> Kernel::poll_events(const std::function<void(const sl_event&)>& fn) {
-    events_->sink = &fn;
-    const int count = ring_buffer__consume(events_->ring);
-    events_->sink = nullptr;
-    if (count < 0) {
-        return fail_errno(-count, "map events: read");
-    }
-    return {};
-}
-
-Result<> Kernel::report_open_connections() {
-    const Fd run(bpf_iter_create(report_link_.get()));
-    if (!run) {
-        return fail_errno("iterate over connections");
-    }
-    char nothing[64];  // the program writes none
-    ssize_t n = 0;
-    while ((n = read(run.get(), nothing, sizeof nothing)) > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
-    }
-    return n < 0 ? fail_errno("iterate over connections") : Result<>();
-}
-
-// Bytes that wait to be read: producer minus consumer position, the first words of the ring's pages.
-std::uint64_t Kernel::ring_used() const {
-    const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    void* memory = mmap(nullptr, 2 * page, PROT_READ, MAP_SHARED, maps_.at("events").fd.get(), 0);
-    if (memory == MAP_FAILED) {
-        return 0;
-    }
-    const auto* consumer = static_cast<const std::uint64_t*>(memory);
-    const auto* producer = consumer + page / sizeof *consumer;
-    const std::uint64_t used = sl_load(producer) - sl_load(consumer);
-    munmap(memory, 2 * page);
-    return used;
 }
 
 Result<std::vector<ProgramCost>> Kernel::programs() const {

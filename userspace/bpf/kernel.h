@@ -19,6 +19,7 @@
 #include "bpf/map.h"
 #include "compile/publisher.h"
 #include "sluice/abi/conn.h"
+#include "sluice/abi/http.h"
 #include "sluice/abi/reasons.h"
 #include "sluice/abi/tables.h"
 
@@ -40,6 +41,7 @@ struct Capacities {
     std::uint32_t flows = 65536;
     std::uint32_t limits = 65536;
     std::uint32_t clients = 16384;
+    std::uint32_t requests = 32768;  // request counters
     auto operator<=>(const Capacities&) const = default;
 };
 
@@ -47,6 +49,7 @@ struct KernelOptions {
     std::string cgroup;  // directory on cgroup2: sockets of processes below it are steered
     std::string bpffs = "/sys/fs/bpf";
     Capacities capacities;  // of maps that do not exist yet
+    bool observe = true;    // watch the answers of HTTP connections; false: nothing is attached to their packets
 };
 
 // One map as people see it.
@@ -69,7 +72,7 @@ struct ProgramCost {
 };
 
 // Not thread-safe but for tables(), whose words are atomics; the indexes may be used from one thread, the reading
-// functions from another.
+// functions from another, and for_each_connection() and close_gates() from a third.
 class Kernel {
   public:
     // Loads, attaches and pins what is missing, adopts what is pinned; programs that differ from this build's are
@@ -101,6 +104,9 @@ class Kernel {
     // Removes the rows that `fn` names; their counts are lost, so read them first. The overflow row stays.
     Result<> erase_flows(const std::function<bool(const sl_flow_key&)>& fn);
     Result<> for_each_limit(const std::function<void(const sl_limit_key&, const sl_limit&)>& fn) const;
+    // Counters of finished requests. Shards are handed on as they are: sum rows that differ in `shard` only.
+    Result<> for_each_request(const std::function<void(const sl_request_key&, const sl_request_counts&)>& fn) const;
+    Result<> erase_requests(const std::function<bool(const sl_request_key&)>& fn);
     // Sums over CPUs, by enum sl_reason.
     Result<std::array<std::uint64_t, SL_REASON_COUNT>> counters() const;
 
@@ -108,6 +114,18 @@ class Kernel {
     int event_fd() const;
     // Hands on what is there, without waiting.
     Result<> poll_events(const std::function<void(const sl_event&)>& fn);
+
+    // Hands on the finished requests that were sampled since the last call, without waiting. Programs write samples
+    // only while tables().control->sample_until_ns lies ahead.
+    Result<> poll_samples(const std::function<void(const sl_sample&)>& fn);
+
+    // Every open connection that is accounted, as it stands now; one that begins or ends meanwhile may be missing.
+    Result<> for_each_connection(const std::function<void(const sl_connection&)>& fn) const;
+    // Asks for the end of these connections (socket cookie, how): closes the gates of those that may end now and marks
+    // the others, whose gate closes when their answer is whole (SL_EVENT_GATED tells). SL_DRAIN_NOW closes every gate.
+    // Ending a connection whose gate is closed is the caller's (SOCK_DESTROY in its network namespace). Cookies that
+    // are gone are passed over.
+    Result<> close_gates(std::span<const std::pair<std::uint64_t, sl_drain_mode>> connections);
 
     // Counts the bytes that open connections have moved since they were last counted into their flows.
     Result<> report_open_connections();
@@ -128,14 +146,15 @@ class Kernel {
     std::vector<Mapping> mappings_;
     sl_tables tables_{};
     std::span<sl_identity> identities_;
-    Fd report_link_;
+    std::map<std::string, Fd> iterators_;  // links, by program
     std::unique_ptr<compile::ServiceIndex> service_index_;
     std::unique_ptr<compile::ClientIndex> client_index_;
-    struct EventRing;
-    std::unique_ptr<EventRing> events_;
+    struct Ring;
+    std::unique_ptr<Ring> events_;
+    std::unique_ptr<Ring> samples_;
 
     Result<> map_tables();
-    std::uint64_t ring_used() const;
+    Result<> open_rings();
     friend struct Opener;
 };
 

@@ -45,7 +45,7 @@ const std::vector<std::string>& all_maps() {
         for (const HashTable& table : hash_tables()) {
             result.emplace_back(table.name);
         }
-        for (const char* name : {"counters", "events", "conns"}) {
+        for (const char* name : {"counters", "events", "samples", "conns", "streams", "stashes", "drains"}) {
             result.emplace_back(name);
         }
         return result;
@@ -146,6 +146,12 @@ Result<> Opener::first_values() {
     if (bpf_map_update_elem(kernel.maps_.at("flows").fd.get(), &overflow, &zero, BPF_NOEXIST) != 0 && errno != EEXIST) {
         return fail_errno("table flows: overflow row");
     }
+    const sl_request_key overflow_request SL_REQUEST_KEY_OVERFLOW;
+    const sl_request_counts none{};
+    if (bpf_map_update_elem(kernel.maps_.at("requests").fd.get(), &overflow_request, &none, BPF_NOEXIST) != 0 &&
+        errno != EEXIST) {
+        return fail_errno("table requests: overflow row");
+    }
     sl_control* control = kernel.tables_.control;
     kernel.adopted_ = sl_load(&control->generation) != 0;
     if (sl_load(&control->abi_version) == 0) {
@@ -212,6 +218,9 @@ Result<> Opener::put_in_force(const Hook& hook, int program) {
 
 Result<> Opener::put_in_force(const Loaded& loaded) {
     for (const Hook& hook : kHooks) {
+        if (hook.packets && !options.observe) {
+            continue;
+        }
         if (auto done = put_in_force(hook, loaded.program(hook.program)); !done) {
             return done;
         }
@@ -219,18 +228,41 @@ Result<> Opener::put_in_force(const Loaded& loaded) {
     return {};
 }
 
-Result<> Opener::ready_report(const Loaded& loaded) {
-    const int program = loaded.program(kReportProgram);
-    bpf_iter_link_info info{};
-    info.map.map_fd = static_cast<__u32>(kernel.maps_.at("conns").fd.get());
-    LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof info);
-    kernel.report_link_ = Fd(bpf_link_create(program, 0, BPF_TRACE_ITER, &opts));
-    Fd copy(fcntl(program, F_DUPFD_CLOEXEC, 3));
-    if (!kernel.report_link_ || !copy) {
-        return fail_errno(std::string("attach ") + kReportProgram);
+Result<> Opener::ready_iterators(const Loaded& loaded) {
+    for (const Iterator& iterator : kIterators) {
+        const int program = loaded.program(iterator.program);
+        bpf_iter_link_info info{};
+        info.map.map_fd = static_cast<__u32>(kernel.maps_.at(iterator.map).fd.get());
+        LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof info);
+        Fd link(bpf_link_create(program, 0, BPF_TRACE_ITER, &opts));
+        Fd copy(fcntl(program, F_DUPFD_CLOEXEC, 3));
+        if (!link || !copy) {
+            return fail_errno(std::string("attach ") + iterator.program);
+        }
+        kernel.iterators_.emplace(iterator.program, std::move(link));
+        kernel.programs_.emplace(iterator.program, std::move(copy));
     }
-    kernel.programs_.emplace(kReportProgram, std::move(copy));
     return {};
+}
+
+// Connections that are watched already go unwatched from here on, also when watching begins again: their streams tell
+// of another beginning.
+Result<> Opener::stop_observing() {
+    sl_store(&kernel.tables_.control->observe, static_cast<__u64>(0));
+    for (const Hook& hook : kHooks) {
+        if (hook.packets) {
+            if (auto done = pins.drop(hook.program); !done) {
+                return done;
+            }
+        }
+    }
+    return {};
+}
+
+void Opener::start_observing() {
+    if (sl_load(&kernel.tables_.control->observe) == 0) {
+        sl_store(&kernel.tables_.control->observe, static_cast<__u64>(monotonic_ns()));
+    }
 }
 
 Result<Kernel> Opener::run() {
@@ -247,7 +279,7 @@ Result<Kernel> Opener::run() {
             return std::unexpected(done.error());
         }
     }
-    auto loaded = Loaded::load(kernel.capacities_, pinned);
+    auto loaded = Loaded::load(kernel.capacities_, pinned, options.observe);
     if (!loaded) {
         return std::unexpected(loaded.error());
     }
@@ -260,10 +292,18 @@ Result<Kernel> Opener::run() {
     if (auto done = first_values(); !done) {
         return std::unexpected(done.error());
     }
+    if (!options.observe) {
+        if (auto done = stop_observing(); !done) {
+            return std::unexpected(done.error());
+        }
+    }
     if (auto done = put_in_force(*loaded); !done) {
         return std::unexpected(done.error());
     }
-    if (auto done = ready_report(*loaded); !done) {
+    if (options.observe) {
+        start_observing();
+    }
+    if (auto done = ready_iterators(*loaded); !done) {
         return std::unexpected(done.error());
     }
     return std::move(kernel);

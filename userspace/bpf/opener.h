@@ -31,7 +31,10 @@ struct Opener {
     Result<> first_values();
     Result<> put_in_force(const Loaded& loaded);
     Result<> put_in_force(const Hook& hook, int program);
-    Result<> ready_report(const Loaded& loaded);
+    Result<> ready_iterators(const Loaded& loaded);
+    // From when on connections are watched, or no longer.
+    Result<> stop_observing();
+    void start_observing();
     Result<> attach(const Hook& hook, int program);
 };
 

@@ -171,6 +171,16 @@ Result<Fd> Pins::prepare() const {
     return lock;
 }
 
+Result<> Pins::drop(const std::string& name) const {
+    if (auto done = detach_and_unlink(link(name)); !done) {
+        return done;
+    }
+    if (unlink(program(name).c_str()) != 0 && errno != ENOENT) {
+        return fail_errno("unlink " + program(name));
+    }
+    return {};
+}
+
 Result<> Pins::remove_all() const {
     auto mounted = is_bpffs(bpffs_);
     if (!mounted || !*mounted) {

@@ -22,6 +22,9 @@ class Pins {
     std::string program(const std::string& name) const { return root_ + "/progs/" + name; }
     std::string link(const std::string& name) const { return root_ + "/links/" + name; }
 
+    // Detaches one program and removes its pins. Nothing there is fine.
+    Result<> drop(const std::string& program) const;
+
     // Detaches and removes all, of every ABI version: first the links that place connections, so that none is placed
     // which nothing watches. Nothing there is fine.
     Result<> remove_all() const;

@@ -106,13 +106,14 @@ void probe_hooks(Probes& out, const std::string& parent) {
             "let the agent make directories below " + parent);
         return;
     }
-    const Capacities few{16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16};
+    const Capacities few{16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16};
     for (const Hook& hook : kHooks) {
         const std::string name = std::string("hook ") + (hook.program + 3);
-        auto loaded = Loaded::load(few, {}, hook.program);
+        auto loaded = Loaded::load(few, {}, true, hook.program);
         if (!loaded) {
             add(out, name, false, "load: " + loaded.error().text(),
-                "Linux 6.1 or newer, with the capabilities above, is needed");
+                std::string("Linux 6.1 or newer, with the capabilities above, is needed") +
+                    (hook.packets ? "; sluiced --observe off does without" : ""));
             continue;
         }
         const Fd link(bpf_link_create(loaded->program(hook.program), cgroup.fd.get(), hook.attach, nullptr));
@@ -120,9 +121,12 @@ void probe_hooks(Probes& out, const std::string& parent) {
             link ? "loaded and attached" : std::string("attach: ") + std::strerror(errno),
             "CONFIG_CGROUP_BPF=y and CAP_NET_ADMIN are needed");
     }
-    auto report = Loaded::load(few, {}, kReportProgram);
-    add(out, "iterator over connections", report.has_value(), report ? "loaded" : report.error().text(),
-        "without it bytes of open connections are counted when they close");
+    for (const Iterator& iterator : kIterators) {
+        auto loaded = Loaded::load(few, {}, true, iterator.program);
+        add(out, std::string("iterator ") + (iterator.program + 3), loaded.has_value(),
+            loaded ? "loaded" : loaded.error().text(),
+            "Linux 6.1 or newer, with the capabilities above, is needed to list and to drain connections");
+    }
 }
 
 // Ids of the programs at that hook, in the order in which they run.

@@ -12,6 +12,7 @@
 #include "bpf/libbpf_log.h"
 #include "connect.skel.h"
 #include "observe.skel.h"
+#include "report.skel.h"
 #include "sockops.skel.h"
 
 namespace sluice::bpf {
@@ -34,16 +35,15 @@ std::vector<Table> flat_tables() {
 
 std::vector<HashTable> hash_tables() {
     return {
-        {"service_index", &Capacities::services},
-        {"clients", &Capacities::clients},
-        {"flows", &Capacities::flows},
-        {"limits", &Capacities::limits},
+        {"service_index", &Capacities::services}, {"clients", &Capacities::clients},   {"flows", &Capacities::flows},
+        {"limits", &Capacities::limits},          {"requests", &Capacities::requests},
     };
 }
 
 struct Loaded::Impl {
     connect_bpf* connect = nullptr;
     sockops_bpf* sockops = nullptr;
+    report_bpf* report = nullptr;
     observe_bpf* observe = nullptr;
 
     Impl() = default;
@@ -52,10 +52,11 @@ struct Loaded::Impl {
     ~Impl() {
         connect_bpf__destroy(connect);
         sockops_bpf__destroy(sockops);
+        report_bpf__destroy(report);
         observe_bpf__destroy(observe);
     }
 
-    std::vector<bpf_object*> objects() const { return {connect->obj, sockops->obj, observe->obj}; }
+    std::vector<bpf_object*> objects() const { return {connect->obj, sockops->obj, report->obj, observe->obj}; }
 };
 
 namespace {
@@ -156,18 +157,20 @@ Loaded::Loaded(Loaded&&) noexcept = default;
 Loaded& Loaded::operator=(Loaded&&) noexcept = default;
 Loaded::~Loaded() = default;
 
-Result<Loaded> Loaded::load(const Capacities& capacities, const std::map<std::string, Map>& existing,
+Result<Loaded> Loaded::load(const Capacities& capacities, const std::map<std::string, Map>& existing, bool observe,
                             const std::string& only) {
     LibbpfLog log;
     auto impl = std::make_unique<Impl>();
     impl->connect = connect_bpf__open();
     impl->sockops = sockops_bpf__open();
+    impl->report = report_bpf__open();
     impl->observe = observe_bpf__open();
-    if (!impl->connect || !impl->sockops || !impl->observe) {
+    if (!impl->connect || !impl->sockops || !impl->report || !impl->observe) {
         return log.fail(errno, "open BPF objects");
     }
     set_rows(impl->connect->rodata, capacities);
     set_rows(impl->sockops->rodata, capacities);
+    set_rows(impl->report->rodata, capacities);
     set_rows(impl->observe->rodata, capacities);
     impl->sockops->rodata->ticks_per_second = ticks_per_second();
 
@@ -176,6 +179,10 @@ Result<Loaded> Loaded::load(const Capacities& capacities, const std::map<std::st
     const auto load_one = [&](auto* skeleton, auto load, const char* what,
                               const std::map<std::string, Map>& known) -> Result<> {
         if (auto done = ready(skeleton->obj, capacities, known, only); !done) {
+            return done;
+        }
+        // What is pinned goes before what was made just now: the first object does not have all of it.
+        if (auto done = use_maps(skeleton->obj, existing); !done) {
             return done;
         }
         if (const int code = load(skeleton); code != 0) {
@@ -188,6 +195,9 @@ Result<Loaded> Loaded::load(const Capacities& capacities, const std::map<std::st
         done = load_one(impl->sockops, sockops_bpf__load, "sockops", made);
     }
     if (done) {
+        done = load_one(impl->report, report_bpf__load, "report", made);
+    }
+    if (done && observe) {
         done = load_one(impl->observe, observe_bpf__load, "observe", made);
     }
     if (!done) {

@@ -25,15 +25,28 @@ struct Capacities;
 struct Hook {
     const char* program;
     bpf_attach_type attach;
+    bool packets = false;  // runs for each packet; only attached while answers are watched
 };
 inline constexpr Hook kHooks[] = {
+    {"sl_egress", BPF_CGROUP_INET_EGRESS, true},       {"sl_ingress", BPF_CGROUP_INET_INGRESS, true},
     {"sl_sock_release", BPF_CGROUP_INET_SOCK_RELEASE}, {"sl_sockops", BPF_CGROUP_SOCK_OPS},
     {"sl_getpeername4", BPF_CGROUP_INET4_GETPEERNAME}, {"sl_getpeername6", BPF_CGROUP_INET6_GETPEERNAME},
     {"sl_connect4", BPF_CGROUP_INET4_CONNECT},         {"sl_connect6", BPF_CGROUP_INET6_CONNECT},
 };
 
-// The iterator over open connections; not attached to the cgroup, nor pinned.
+// Iterators over socket storage; not attached to the cgroup, nor pinned.
 inline constexpr const char* kReportProgram = "sl_report";
+inline constexpr const char* kConnectionsProgram = "sl_connections";
+inline constexpr const char* kCloseGatesProgram = "sl_close_gates";
+struct Iterator {
+    const char* program;
+    const char* map;
+};
+inline constexpr Iterator kIterators[] = {
+    {kReportProgram, "conns"},
+    {kConnectionsProgram, "conns"},
+    {kCloseGatesProgram, "streams"},
+};
 
 // Rows and row sizes of the flat tables.
 struct Table {
@@ -52,9 +65,9 @@ std::vector<HashTable> hash_tables();
 // Everything that programs and maps need, in this process only: nothing is attached or pinned.
 class Loaded {
   public:
-    // Uses the maps in `existing` (by name) and makes the others with these capacities. `only`: the names of programs
-    // to load; empty: all.
-    static Result<Loaded> load(const Capacities& capacities, const std::map<std::string, Map>& existing,
+    // Uses the maps in `existing` (by name) and makes the others with these capacities. `only`: the name of the program
+    // to load; empty: all that KernelOptions::observe needs or does not.
+    static Result<Loaded> load(const Capacities& capacities, const std::map<std::string, Map>& existing, bool observe,
                                const std::string& only = {});
     Loaded(Loaded&&) noexcept;
     Loaded& operator=(Loaded&&) noexcept;

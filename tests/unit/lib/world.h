@@ -137,6 +137,15 @@ struct World {
         const sl_tables t = tables();
         sl_outlier_success(&t, endpoints[endpoint].cluster, endpoint);
     }
+    bool answer(std::uint32_t endpoint, std::uint32_t status, sl_event* event = nullptr) {
+        const sl_tables t = tables();
+        sl_event unused{};
+        return sl_outlier_answer(&t, endpoints[endpoint].cluster, endpoint, status, now, event ? event : &unused) != 0;
+    }
+    void connected(std::uint32_t endpoint) {
+        const sl_tables t = tables();
+        sl_outlier_connected(&t, endpoint);
+    }
     bool bring_back(std::uint32_t endpoint, sl_event* event) {
         const sl_tables t = tables();
         return sl_outlier_return(&t, endpoints[endpoint].cluster, endpoint, now, event) != 0;

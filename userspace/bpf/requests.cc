@@ -1,0 +1,110 @@
+// What is watched of HTTP connections: counters of finished requests, open connections, and the gates that end them.
+#include <bpf/bpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "bpf/kernel.h"
+#include "bpf/programs.h"
+
+namespace sluice::bpf {
+
+namespace {
+
+// Runs an iterator once; `fn` gets what its program wrote, in pieces of any size.
+Result<> run_iterator(int link, const std::function<void(const char*, std::size_t)>& fn) {
+    const Fd run(bpf_iter_create(link));
+    if (!run) {
+        return fail_errno("iterate over connections");
+    }
+    std::vector<char> buffer(64 * 1024);
+    ssize_t n = 0;
+    while ((n = read(run.get(), buffer.data(), buffer.size())) > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
+        if (n > 0) {
+            fn(buffer.data(), static_cast<std::size_t>(n));
+        }
+    }
+    return n < 0 ? fail_errno("iterate over connections") : Result<>();
+}
+
+}  // namespace
+
+Result<> Kernel::report_open_connections() {
+    return run_iterator(iterators_.at(kReportProgram).get(), [](const char*, std::size_t) {});
+}
+
+Result<> Kernel::for_each_request(
+    const std::function<void(const sl_request_key&, const sl_request_counts&)>& fn) const {
+    return for_each_entry(maps_.at("requests"), [&](const void* key, const void* value) {
+        sl_request_key k{};
+        sl_request_counts v{};
+        std::memcpy(&k, key, sizeof k);
+        std::memcpy(&v, value, sizeof v);
+        fn(k, v);
+    });
+}
+
+Result<> Kernel::erase_requests(const std::function<bool(const sl_request_key&)>& fn) {
+    const Map& requests = maps_.at("requests");
+    std::vector<sl_request_key> gone;
+    auto read = for_each_entry(requests, [&](const void* key, const void*) {
+        sl_request_key k{};
+        std::memcpy(&k, key, sizeof k);
+        if (k.workload != SL_NONE && fn(k)) {
+            gone.push_back(k);
+        }
+    });
+    if (!read) {
+        return read;
+    }
+    for (const sl_request_key& key : gone) {
+        if (bpf_map_delete_elem(requests.fd.get(), &key) != 0 && errno != ENOENT) {
+            return fail_errno("table requests: erase");
+        }
+    }
+    return {};
+}
+
+Result<> Kernel::for_each_connection(const std::function<void(const sl_connection&)>& fn) const {
+    std::vector<char> rest;  // a record may be cut in two by the buffer's end
+    return run_iterator(iterators_.at(kConnectionsProgram).get(), [&](const char* data, std::size_t size) {
+        rest.insert(rest.end(), data, data + size);
+        std::size_t at = 0;
+        for (; at + sizeof(sl_connection) <= rest.size(); at += sizeof(sl_connection)) {
+            sl_connection connection{};
+            std::memcpy(&connection, rest.data() + at, sizeof connection);
+            fn(connection);
+        }
+        rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(at));
+    });
+}
+
+Result<> Kernel::close_gates(std::span<const std::pair<std::uint64_t, sl_drain_mode>> connections) {
+    const Map& drains = maps_.at("drains");
+    while (!connections.empty()) {
+        const auto part = connections.first(std::min<std::size_t>(connections.size(), drains.max_entries));
+        connections = connections.subspan(part.size());
+        Result<> done;
+        for (const auto& [cookie, mode] : part) {
+            const std::uint32_t value = mode;
+            if (bpf_map_update_elem(drains.fd.get(), &cookie, &value, BPF_ANY) != 0 && done) {
+                done = fail_errno("map drains: insert");
+            }
+        }
+        if (done) {
+            done = run_iterator(iterators_.at(kCloseGatesProgram).get(), [](const char*, std::size_t) {});
+        }
+        for (const auto& [cookie, mode] : part) {
+            bpf_map_delete_elem(drains.fd.get(), &cookie);
+        }
+        if (!done) {
+            return done;
+        }
+    }
+    return {};
+}
+
+}  // namespace sluice::bpf
