@@ -1,9 +1,8 @@
 # Rooms in layer order, lowest last: a room may include only rooms to its right (tests/check enforces the arrows).
 ROOMS := daemon ctl admin telemetry state source bpf compile model config base
 LIBS_daemon := -lspdlog -lfmt -lcap
-LIBS_ctl := -lyaml
+LIBS_ctl := -lyaml -lncurses -ltinfo
 LIBS_admin := -lmicrohttpd
-LIBS_telemetry := -lprometheus-cpp-core
 LIBS_state := -lsqlite3
 LIBS_bpf := -lbpf -lelf -lz
 LIBS_config := -lyaml

@@ -7,12 +7,14 @@ POST /v1/models/NAME:predict with {"nonce": "...", "items": [...]}, or GET with 
   {"model": NAME, "version": "v47", "server": "127.100.47.1:8080", "nonce": "...", "ranking": [...]}.
 
 The control socket speaks HTTP; `server=ADDR:PORT` limits a fault to one of several addresses:
-  curl --unix-socket /tmp/v47-1.sock -X POST http://model/fault/refuse     none|refuse|slow|500|reset  (&ms=200 for slow)
+  curl --unix-socket /tmp/v47-1.sock -X POST http://model/fault/refuse     none|refuse|slow|reset or a status, as 503
+                                                                           (&ms=200: how late slow or a status is)
   curl --unix-socket /tmp/v47-1.sock http://model/stats
 One thread, one epoll set: a few thousand connections a second and process.
 """
 import argparse
 import heapq
+import http.client
 import json
 import os
 import select
@@ -27,7 +29,8 @@ from urllib.parse import parse_qs, urlsplit
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 HEAD_LIMIT = 64 << 10
 BODY_LIMIT = 1 << 20
-FAULTS = ("none", "refuse", "slow", "500", "reset")
+FAULTS = ("none", "refuse", "slow", "reset")
+SLOW_MS = 200
 
 
 class Listener:
@@ -39,7 +42,7 @@ class Listener:
         self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.address = (host.strip("[]"), int(port))
         self.sock = None
-        self.fault, self.delay = "none", 0.2
+        self.fault, self.delay = "none", 0.0
         self.accepted = self.answered = 0
 
     def open(self):
@@ -78,9 +81,13 @@ def split_request(buffer):
     return (method, target, buffer[end + 4:used], used) if len(buffer) >= used else None
 
 
+def is_status(fault):
+    return len(fault) == 3 and fault.isdigit() and 200 <= int(fault) <= 599 and int(fault) not in (204, 304)
+
+
 def http_answer(status, value):
     body = json.dumps(value, separators=(",", ":")).encode()
-    reason = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}[status]
+    reason = http.client.responses.get(status, "Status")
     head = f"HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
@@ -175,8 +182,9 @@ class Server:
         url = urlsplit(target)
         if not (url.path.startswith("/v1/models/") and url.path.endswith(":predict")):
             answer = http_answer(404, {"error": "POST /v1/models/NAME:predict"})
-        elif listener.fault == "500":
-            answer = http_answer(500, {"error": "fault 500", "server": listener.text, "version": self.version})
+        elif is_status(listener.fault):
+            answer = http_answer(int(listener.fault), {"error": f"fault {listener.fault}", "server": listener.text,
+                                                       "version": self.version})
         else:
             question = json.loads(body) if body else {"nonce": parse_qs(url.query).get("nonce", [""])[0]}
             items = question.get("items", [])
@@ -185,7 +193,7 @@ class Server:
                 "server": listener.text, "nonce": question.get("nonce", ""),
                 "ranking": sorted(items, key=lambda item: zlib.crc32(f"{self.version}{item}".encode()))})
         listener.answered += 1
-        if listener.fault == "slow":
+        if listener.delay:
             self.sequence += 1
             heapq.heappush(self.later, (time.monotonic() + listener.delay, self.sequence, connection, answer))
         else:
@@ -206,13 +214,14 @@ class Server:
             return http_answer(200, {one.text: {"version": self.version, "fault": one.fault, "accepted": one.accepted,
                                                 "answered": one.answered} for one in self.listeners})
         fault = url.path.removeprefix("/fault/")
-        if method != "POST" or fault not in FAULTS:
-            return http_answer(404, {"error": f"GET /stats or POST /fault/{'|'.join(FAULTS)}"})
+        if method != "POST" or (fault not in FAULTS and not is_status(fault)):
+            return http_answer(404, {"error": f"GET /stats or POST /fault/{'|'.join(FAULTS)}|STATUS"})
         for one in self.listeners:
             if query.get("server", [one.text])[0] != one.text:
                 continue
             one.fault = fault
-            one.delay = float(query.get("ms", [one.delay * 1000])[0]) / 1000
+            late = {"slow": SLOW_MS}.get(fault, 0)
+            one.delay = float(query.get("ms", [late])[0]) / 1000 if fault == "slow" or is_status(fault) else 0.0
             if fault == "refuse" and one.sock:
                 self.forget(one.sock)
                 one.sock = None

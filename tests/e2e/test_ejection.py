@@ -138,12 +138,3 @@ def test_ejections_are_kept_over_a_restart(ranking):
     service.mesh.start()
     assert service.mesh.ejected() == [f"{service.servers['v47'][1]}:8080"]
     assert not service.dial(count=60).failures
-
-
-def test_a_reset_after_connecting_is_no_connect_failure(ranking):
-    """TCP: what happens inside an established connection ejects nobody."""
-    service = only_v47(ranking)
-    service.mesh.models["v47"][0].fault("reset")
-    got = service.dial(count=60)
-    assert got.failures == {"reset": 60}
-    assert not service.mesh.ejected()

@@ -1,6 +1,8 @@
 """Prometheus text as a scrape sees it."""
 import re
 
+from sandbox import run
+
 _SAMPLE = re.compile(r'^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$')
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -29,3 +31,11 @@ class Metrics:
         for have, value in self.of(name, **labels):
             sums[have.get(label, "")] = sums.get(have.get(label, ""), 0) + value
         return {key: value for key, value in sums.items() if value}
+
+
+def promtool_findings(text):
+    """What promtool has to say, but that Istio named a metric after milliseconds."""
+    done = run("promtool", "check", "metrics", input=text, check=False)
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return [line for line in lines if line != 'istio_request_duration_milliseconds use base unit "seconds" instead of '
+                                              '"milliseconds"']

@@ -44,6 +44,29 @@ struct ExplainQuery {
     std::string client{};    // a namespace; empty: what all see
 };
 
+// Bounds of the answers about connections, finished requests and services.
+constexpr std::size_t kConnectionsDefault = 1000;
+constexpr std::size_t kConnectionsMax = 100'000;
+constexpr std::size_t kSamplesMax = 4096;  // kept by the agent, and in one answer
+constexpr std::size_t kTopDefault = 1000;
+constexpr std::size_t kTopMax = 10'000;
+
+struct ConnectionsQuery {
+    std::string host{};  // empty: all; else the service's full or short name
+    std::size_t limit = kConnectionsDefault;
+};
+
+struct TailQuery {
+    std::string host{};                    // as above
+    std::optional<std::uint64_t> after{};  // `next` of the last answer; empty: begin now
+    std::size_t limit = kSamplesMax;
+};
+
+struct TopQuery {
+    std::string host{};
+    std::size_t limit = kTopDefault;  // services
+};
+
 struct ApplyRequest {
     std::string documents{};  // YAML
     std::string file{};       // how diagnostics name it
@@ -64,6 +87,14 @@ class Backend {
     virtual Result<Json> map(const std::string& name) = 0;  // error: no such map
     virtual Result<Json> explain(const ExplainQuery& query) = 0;
     virtual Result<Json> history(std::size_t limit) = 0;
+    // {"total": open connections that match, "shown": N, "connections": [flat objects]}, as text because it may be
+    // large. Errors of these three: no such service, or the kernel does not answer.
+    virtual Result<std::string> connections(const ConnectionsQuery& query) = 0;
+    // {"next": N, "lost": since the maps were made, "skipped": between `after` and the first, "samples": [flat
+    // objects]}. Programs report finished requests for two seconds after each call.
+    virtual Result<Json> tail(const TailQuery& query) = 0;
+    // Counters of services (top.h); two answers make rates.
+    virtual Result<std::string> top(const TopQuery& query) = 0;
     virtual Answer apply(const ApplyRequest& request) = 0;
     virtual std::string metrics() = 0;
     // Empty: healthy (the control thread ticks). Else why not.

@@ -49,6 +49,27 @@ std::pair<std::size_t, std::size_t> health_of(const model::Cluster& cluster, con
     return {endpoints, healthy};
 }
 
+// What is seen of the connections that a route places.
+const char* watched_text(const model::Route& route) {
+    bool http = false, http1 = true;
+    for (const model::Destination& destination : route.destinations) {
+        if (destination.cluster) {
+            http = http || destination.cluster->http;
+            http1 = http1 && destination.cluster->answers;
+        }
+    }
+    if (!http) {
+        return "connections only: not an HTTP port";
+    }
+    return http1 ? "answers: each HTTP/1 request is counted, and only an answer ends a run of failures"
+                 : "answers where clients speak HTTP/1; HTTP/2 is counted as unobserved";
+}
+
+// What becomes of open connections to an ejected endpoint: as the route or the cluster says, whoever ends more.
+const char* ejected_text(const model::Route& route, const model::Cluster& cluster) {
+    return config::drain_name(std::max(route.drain, cluster.drain));
+}
+
 Json destinations_json(const model::ServicePort& service, const std::optional<RouteLive>& now,
                        const ViewContext& context) {
     const std::uint64_t sum = weight_sum(*service.route);
@@ -64,6 +85,9 @@ Json destinations_json(const model::ServicePort& service, const std::optional<Ro
             auto [endpoints, healthy] = health_of(*destination.cluster, context.live);
             row["endpoints"] = endpoints;
             row["healthy"] = healthy;
+            if (destination.cluster->outlier) {
+                row["drain_ejected"] = ejected_text(*service.route, *destination.cluster);
+            }
         } else {
             row["endpoints"] = 0;
             row["healthy"] = 0;
@@ -165,6 +189,8 @@ Json explain(const model::ServicePort& service, const ExplainQuery& query, const
     out["reasons"] = route.lane_reasons;
     out["split"] = split_name(route.split);
     out["on_subset_down"] = route.spill ? "spill" : "fail";
+    out["drain"] = config::drain_name(route.drain);
+    out["watched"] = watched_text(route);
     out["destinations"] = destinations_json(service, now, context);
     out["rule"] = where_json(route.source, context);
     out["service"] = where_json(service.service, context);

@@ -1,6 +1,8 @@
 #include "admin/router.h"
 
 #include <charconv>
+#include <expected>
+#include <limits>
 #include <optional>
 
 #include "base/ip.h"
@@ -17,8 +19,9 @@ std::string parameter(const Request& request, const char* name) {
     return found == request.query.end() ? std::string() : found->second;
 }
 
-std::optional<std::uint32_t> number(const std::string& text, std::uint32_t max) {
-    std::uint32_t value = 0;
+template <typename Number>
+std::optional<Number> number(const std::string& text, Number max) {
+    Number value = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size() || value > max) {
         return std::nullopt;
@@ -40,7 +43,7 @@ Answer explain(Backend& backend, const Request& request) {
         return error_answer(400, "explain needs host=NAME");
     }
     if (std::string port = parameter(request, "port"); !port.empty()) {
-        auto parsed = number(port, 65535);
+        auto parsed = number<std::uint32_t>(port, 65535);
         if (!parsed) {
             return error_answer(400, "port: expected 1..65535, found '" + port + "'");
         }
@@ -50,17 +53,60 @@ Answer explain(Backend& backend, const Request& request) {
     return found ? json_answer(*found) : error_answer(404, found.error().text());
 }
 
-Answer history(Backend& backend, const Request& request) {
-    std::size_t limit = kHistoryDefault;
-    if (std::string text = parameter(request, "limit"); !text.empty()) {
-        auto parsed = number(text, kHistoryMax);
-        if (!parsed) {
-            return error_answer(400, "limit: expected 0.." + std::to_string(kHistoryMax) + ", found '" + text + "'");
-        }
-        limit = *parsed;
+// A parameter up to `max`, or an answer that says what is allowed.
+std::expected<std::size_t, Answer> limited(const Request& request, const char* name, std::size_t fallback,
+                                           std::size_t max) {
+    std::string text = parameter(request, name);
+    if (text.empty()) {
+        return fallback;
     }
-    Result<Json> rows = backend.history(limit);
+    auto parsed = number(text, max);
+    if (!parsed) {
+        return std::unexpected(
+            error_answer(400, std::string(name) + ": expected 0.." + std::to_string(max) + ", found '" + text + "'"));
+    }
+    return *parsed;
+}
+
+Answer history(Backend& backend, const Request& request) {
+    auto limit = limited(request, "limit", kHistoryDefault, kHistoryMax);
+    if (!limit) {
+        return limit.error();
+    }
+    Result<Json> rows = backend.history(*limit);
     return rows ? json_answer(*rows) : error_answer(503, rows.error().text());
+}
+
+Answer text_answer(const Result<std::string>& text) {
+    return text ? Answer{200, *text} : error_answer(404, text.error().text());
+}
+
+Answer connections(Backend& backend, const Request& request) {
+    auto limit = limited(request, "limit", kConnectionsDefault, kConnectionsMax);
+    return limit ? text_answer(backend.connections({.host = parameter(request, "host"), .limit = *limit}))
+                 : limit.error();
+}
+
+Answer tail(Backend& backend, const Request& request) {
+    TailQuery query{.host = parameter(request, "host")};
+    auto limit = limited(request, "limit", kSamplesMax, kSamplesMax);
+    if (!limit) {
+        return limit.error();
+    }
+    query.limit = *limit;
+    if (std::string after = parameter(request, "after"); !after.empty()) {
+        query.after = number(after, std::numeric_limits<std::uint64_t>::max());
+        if (!query.after) {
+            return error_answer(400, "after: expected a number, found '" + after + "'");
+        }
+    }
+    Result<Json> found = backend.tail(query);
+    return found ? json_answer(*found) : error_answer(404, found.error().text());
+}
+
+Answer top(Backend& backend, const Request& request) {
+    auto limit = limited(request, "limit", kTopDefault, kTopMax);
+    return limit ? text_answer(backend.top({.host = parameter(request, "host"), .limit = *limit})) : limit.error();
 }
 
 Answer apply(Backend& backend, const Request& request) {
@@ -108,6 +154,15 @@ Answer get(Backend& backend, const Request& request) {
     }
     if (path == "/v1/history") {
         return history(backend, request);
+    }
+    if (path == "/v1/connections") {
+        return connections(backend, request);
+    }
+    if (path == "/v1/tail") {
+        return tail(backend, request);
+    }
+    if (path == "/v1/top") {
+        return top(backend, request);
     }
     if (path == "/metrics") {
         return {200, backend.metrics(), "text/plain; version=0.0.4; charset=utf-8"};

@@ -6,7 +6,6 @@ namespace sluice::ctl {
 
 namespace {
 
-constexpr std::chrono::seconds kAnswerWithin{30};
 constexpr std::chrono::seconds kApplyWithin{120};
 
 Answer<Applied> request(const Session& session, const std::string& method, const std::string& path,
@@ -35,8 +34,8 @@ Answer<Applied> request(const Session& session, const std::string& method, const
 
 }  // namespace
 
-Answer<Json> ask(const Session& session, const std::string& path) {
-    auto reply = request(session, "GET", path, "", kAnswerWithin);
+Answer<Json> ask(const Session& session, const std::string& path, std::chrono::milliseconds within) {
+    auto reply = request(session, "GET", path, "", within);
     if (!reply) {
         return std::unexpected(reply.error());
     }

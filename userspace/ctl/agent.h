@@ -10,7 +10,8 @@ namespace sluice::ctl {
 
 // GET; the JSON answer. An unreachable agent is kUnreachable with the remedy, a refusal of the agent kNo with its
 // reason.
-Answer<Json> ask(const Session& session, const std::string& target);
+Answer<Json> ask(const Session& session, const std::string& target,
+                 std::chrono::milliseconds within = std::chrono::seconds(30));
 
 // POST /v1/apply. `status` is HTTP's; `body` the agent's JSON.
 struct Applied {

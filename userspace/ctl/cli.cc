@@ -11,6 +11,8 @@ constexpr const char* kExamples = R"(Examples:
   sluice status                                what the agent serves now
   sluice apply canary.yaml -m 'canary to 25'   validate, put in force, write into the rules directory
   sluice get endpoints -o json
+  sluice top                                   services, versions, rates and latencies, live
+  sluice tail ranking --duration 10            finished requests as they come
 
 Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 the agent is not reachable.)";
 
@@ -25,8 +27,8 @@ void Session::print(const Json& value) {
     render(out, value, format, colour);
 }
 
-int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err, bool colour) {
-    Session session{.out = out, .err = err, .colour = colour};
+int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err, bool colour, bool terminal) {
+    Session session{.out = out, .err = err, .colour = colour, .terminal = terminal};
     CLI::App app(
         "Sluice steers connections by Istio's rules in the kernel; this command shows and changes what is in force.",
         "sluice");
@@ -46,13 +48,15 @@ int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err,
         ->capture_default_str();
     app.parse_complete_callback([&] { session.references_warn = references == "warn"; });
     for (const auto add : {add_status, add_get, add_map, add_explain, add_validate, add_apply, add_diff, add_history,
-                           add_hosts, add_check}) {
+                           add_hosts, add_check, add_tail, add_top}) {
         add(app, session);
     }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error, out, err) == 0 ? kDone : kUsage;
+    } catch (const Json::exception&) {
+        session.refuse({kUnreachable, "the agent's answer was not understood: is it of another version?"});
     }
     return session.code;
 }

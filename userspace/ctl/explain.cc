@@ -121,6 +121,8 @@ void print_text(Session& session, const Json& found) {
         line("", "because " + reason.get<std::string>());
     }
     line("split", found.value("split", "") + ", when a subset is down: " + found.value("on_subset_down", ""));
+    line("watched", found.value("watched", ""));
+    line("drain", found.value("drain", "none"));
     line("seen by",
          found.value("scope", "*") == "*" ? "every client" : "clients of namespace " + found.value("scope", ""));
     if (found.contains("generation")) {

@@ -23,7 +23,8 @@ using Answer = std::expected<T, Failure>;
 struct Session {
     std::ostream& out;
     std::ostream& err;
-    bool colour = false;  // out is a terminal
+    bool colour = false;    // out is a terminal that wants colours
+    bool terminal = false;  // out is the process' own terminal, and so is its input
     std::string run = "/run/sluice";
     std::string config{};  // not empty: offline, from this directory
     bool references_warn = false;
@@ -48,8 +49,10 @@ void add_diff(CLI::App& app, Session& session);
 void add_history(CLI::App& app, Session& session);
 void add_hosts(CLI::App& app, Session& session);
 void add_check(CLI::App& app, Session& session);
+void add_tail(CLI::App& app, Session& session);
+void add_top(CLI::App& app, Session& session);
 
 // Parses the command line and runs the verb. Returns the process' exit code.
-int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err, bool colour);
+int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err, bool colour, bool terminal = false);
 
 }  // namespace sluice::ctl

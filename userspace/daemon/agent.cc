@@ -127,6 +127,8 @@ Json Agent::status() {
     out["ejected"] = ejected_now();
     out["clients"] = {{"known", load.clients}, {"unresolved", load.clients_unresolved}, {"error", load.client_error}};
     out["capacities"] = std::move(capacities);
+    out["watching"] = watching();
+    out["drain"] = drains();
     out["splits"] = splits();
     return out;
 }
@@ -272,6 +274,8 @@ void Agent::forget_clusters(const std::vector<std::uint32_t>& numbers) {
     // A row that cannot be removed now goes when its number is freed again; until then it is counted to its successor.
     static_cast<void>(
         kernel_.erase_flows([&](const sl_flow_key& key) { return std::ranges::binary_search(sorted, key.cluster); }));
+    static_cast<void>(kernel_.erase_requests(
+        [&](const sl_request_key& key) { return std::ranges::binary_search(sorted, key.cluster); }));
 }
 
 }  // namespace sluice::daemon

@@ -5,13 +5,18 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "admin/backend.h"
+#include "admin/top.h"
 #include "bpf/kernel.h"
 #include "compile/publisher.h"
 #include "daemon/controller.h"
+#include "daemon/drain.h"
 #include "daemon/event_log.h"
 #include "daemon/options.h"
+#include "daemon/sample_ring.h"
 #include "telemetry/exposition.h"
 
 namespace sluice::daemon {
@@ -29,6 +34,9 @@ class Agent : public admin::Backend {
     Result<admin::Json> map(const std::string& name) override;
     Result<admin::Json> explain(const admin::ExplainQuery& query) override;
     Result<admin::Json> history(std::size_t limit) override;
+    Result<std::string> connections(const admin::ConnectionsQuery& query) override;
+    Result<admin::Json> tail(const admin::TailQuery& query) override;
+    Result<std::string> top(const admin::TopQuery& query) override;
     admin::Answer apply(const admin::ApplyRequest& request) override;
     std::string metrics() override;
     std::string unhealthy() override;
@@ -36,13 +44,22 @@ class Agent : public admin::Backend {
 
     // The control thread is alive.
     void beat(std::uint64_t now_ns);
+    // Where status reads about drains. Once, before anybody asks.
+    void set_drain_facts(std::function<DrainFacts()> facts) { drain_facts_ = std::move(facts); }
     // Once a second: gives the memory of large replies back, when there were any.
     void trim();
-    // Flow rows of cluster records that were freed: their numbers will name others.
+    // Flow and request rows of cluster records that were freed: their numbers will name others.
     void forget_clusters(const std::vector<std::uint32_t>& numbers);
 
   private:
+    using RequestTotals = std::unordered_map<std::uint32_t, admin::ClusterRequests>;  // by cluster number
+
     admin::Json splits();
+    admin::Json watching();
+    admin::Json drains() const;
+    // Of one host, or all; an error when there is none of that name.
+    Result<std::vector<model::ServicePortPtr>> services_of(const std::string& host);
+    Result<RequestTotals> request_totals();
     telemetry::Reading read();
     void read_names(telemetry::Reading& reading) const;
     std::uint64_t ejected_now() const;
@@ -53,11 +70,13 @@ class Agent : public admin::Backend {
     bpf::Kernel& kernel_;
     const LogBudget& budget_;
     std::function<void()> changed_;
+    std::function<DrainFacts()> drain_facts_;
     const std::uint64_t started_ns_;
     std::atomic<std::uint64_t> beat_ns_;
     std::atomic<std::size_t> reply_bytes_{0};  // since the last trim()
-    std::mutex kernel_mutex_;                  // the kernel's reading functions
-    std::mutex scrape_mutex_;                  // exposition_
+    std::mutex kernel_mutex_;                  // the kernel's reading functions, samples_
+    SampleRing samples_{admin::kSamplesMax};
+    std::mutex scrape_mutex_;  // exposition_
     telemetry::Exposition exposition_;
 };
 

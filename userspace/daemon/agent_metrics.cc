@@ -28,6 +28,11 @@ void Agent::read_names(telemetry::Reading& reading) const {
         need(reading.names.workloads, key.workload, workload);
         need(reading.names.workloads, key.destination_workload, workload);
     }
+    for (const auto& [key, counts] : reading.requests) {
+        need(reading.names.clusters, key.cluster, cluster);
+        need(reading.names.workloads, key.workload, workload);
+        need(reading.names.workloads, key.destination_workload, workload);
+    }
 }
 
 telemetry::Reading Agent::read() {
@@ -42,9 +47,13 @@ telemetry::Reading Agent::read() {
                 reading.flows.emplace_back(key, flow);
             }
         }));
+        telemetry::RequestSums requests;
+        static_cast<void>(kernel_.for_each_request(
+            [&](const sl_request_key& key, const sl_request_counts& counts) { requests.add(key, counts); }));
+        reading.requests = requests.take();
         reading.counters = kernel_.counters().value_or(reading.counters);
         for (const bpf::MapInfo& map : kernel_.maps().value_or(std::vector<bpf::MapInfo>{})) {
-            for (const char* hash : {"flows", "limits", "clients"}) {
+            for (const char* hash : {"flows", "requests", "limits", "clients"}) {
                 if (map.name == hash) {
                     reading.occupancy.push_back({map.name, map.used, map.max_entries});
                 }
@@ -68,6 +77,14 @@ telemetry::Reading Agent::read() {
                      .clients_unresolved = load.clients_unresolved,
                      .log_suppressed = budget_.suppressed(),
                      .resident_bytes = resident_bytes()};
+    if (drain_facts_) {
+        const DrainFacts drains = drain_facts_();
+        reading.drains = {.idle = drains.drained_idle,
+                          .now = drains.drained_now,
+                          .waiting = drains.waiting,
+                          .unwatched = drains.unwatched,
+                          .failures = drains.failures};
+    }
     for (const compile::Occupancy& table : reading.occupancy) {
         reading.agent.endpoints = table.table == "endpoints" ? table.used : reading.agent.endpoints;
     }

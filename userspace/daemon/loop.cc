@@ -53,7 +53,7 @@ class Loop {
     void tick();
     void rescan(bool everything, const char* why);
     void reclaim();
-    void log_event(const sl_event& event);
+    void take_event(const sl_event& event);
 
     LoopParts parts_;
     Fd signals_, timer_;
@@ -76,13 +76,14 @@ Result<int> Loop::run() {
             }
         }
         if (fds[3].revents != 0) {
-            static_cast<void>(parts_.kernel.poll_events([this](const sl_event& event) { log_event(event); }));
+            static_cast<void>(parts_.kernel.poll_events([this](const sl_event& event) { take_event(event); }));
         }
         if (fds[4].revents != 0 && parts_.controller.watch_due()) {
             rescan(false, "the directory changed");
         }
         if (fds[2].revents != 0) {
             parts_.wake.drain();
+            parts_.drainer.look_at_rules();
             reclaiming_ = true;
             reclaim();
         }
@@ -111,7 +112,7 @@ void Loop::tick() {
     }
     const std::uint64_t now = monotonic_ns();
     parts_.agent.beat(now);
-    parts_.publisher.sweep(now, [this](const sl_event& event) { log_event(event); });
+    parts_.publisher.sweep(now, [this](const sl_event& event) { take_event(event); });
     ++ticks_;
     if (ticks_ % kTicksSecond == 0) {
         std::string error = parts_.controller.resolve_clients();
@@ -132,6 +133,7 @@ void Loop::rescan(bool everything, const char* why) {
     LoadReport report = parts_.controller.rescan(everything);
     log_load(report, why, parts_.last_errors);
     if (report.outcome == LoadReport::Outcome::kInForce) {
+        parts_.drainer.look_at_rules();
         reclaiming_ = true;
         reclaim();
     }
@@ -147,7 +149,13 @@ void Loop::reclaim() {
     }
 }
 
-void Loop::log_event(const sl_event& event) {
+void Loop::take_event(const sl_event& event) {
+    if (event.kind != SL_EVENT_RETURNED) {
+        parts_.drainer.look_at_connections();
+    }
+    if (event.kind == SL_EVENT_GATED) {
+        return;  // one a request while a drain goes on: status and metrics show it
+    }
     if (parts_.budget.take(monotonic_ns())) {
         spdlog::info("{}", event_text(event, parts_.publisher));
     }

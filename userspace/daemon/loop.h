@@ -10,6 +10,7 @@
 #include "bpf/kernel.h"
 #include "daemon/agent.h"
 #include "daemon/controller.h"
+#include "daemon/drain.h"
 #include "daemon/event_log.h"
 
 namespace sluice::daemon {
@@ -38,6 +39,7 @@ struct LoopParts {
     bpf::Kernel& kernel;
     LogBudget& budget;
     const Wake& wake;
+    Drainer& drainer;
     std::vector<std::string> last_errors;  // of the start, already logged
 };
 

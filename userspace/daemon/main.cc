@@ -14,6 +14,8 @@
 #include "bpf/kernel.h"
 #include "daemon/agent.h"
 #include "daemon/controller.h"
+#include "daemon/drain.h"
+#include "daemon/drain_tools.h"
 #include "daemon/instance.h"
 #include "daemon/loop.h"
 #include "daemon/memory.h"
@@ -55,8 +57,13 @@ int serve(const Options& options, bpf::Kernel& kernel, state::Store& store, cons
                           publisher, store);
     LogBudget budget(100, 20);
     Agent agent(options, controller, publisher, kernel, budget, [&wake] { wake.notify(); });
+    KernelDrainTools drain_tools(kernel);
+    DrainBook drain_book(controller, publisher);  // of what an earlier agent left, before the start changes it
+    Drainer drainer(drain_tools, drain_book);
+    agent.set_drain_facts([&drainer] { return drainer.facts(); });
     std::vector<std::string> errors;
     log_load(controller.start(), "start", errors);
+    drainer.look_at_rules();
     give_memory_back();
     auto server = admin::Server::start({.socket = options.run + "/sluiced.sock", .http = options.http}, agent);
     if (!server) {
@@ -66,7 +73,7 @@ int serve(const Options& options, bpf::Kernel& kernel, state::Store& store, cons
         spdlog::info("http://{} serves /metrics, /healthz, /readyz and the API read-only (port {})", options.http,
                      server->http_port());
     }
-    auto ended = run_loop({controller, agent, publisher, kernel, budget, wake, std::move(errors)});
+    auto ended = run_loop({controller, agent, publisher, kernel, budget, wake, drainer, std::move(errors)});
     if (!ended) {
         return give_up("the control loop", ended.error());
     }

@@ -30,6 +30,7 @@ constexpr NamedCapacity kCapacities[] = {
     {"flows", &bpf::Capacities::flows},
     {"limits", &bpf::Capacities::limits},
     {"clients", &bpf::Capacities::clients},
+    {"requests", &bpf::Capacities::requests},
 };
 
 constexpr std::uint32_t kRowsMax = 1u << 24;
@@ -86,6 +87,10 @@ std::expected<Options, Exit> parse_options(int argc, const char* const* argv) {
     app.add_option("--cgroup", options.kernel.cgroup, "cgroup2 directory whose processes are steered")
         ->capture_default_str();
     app.add_option("--bpffs", options.kernel.bpffs, "BPF file system for the pins")->capture_default_str();
+    std::string observe = "on";
+    app.add_option("--observe", observe, "watch requests and answers of HTTP connections; off: no packet is looked at")
+        ->check(CLI::IsMember({"on", "off"}))
+        ->capture_default_str();
     std::vector<std::string> lanes{"direct"};
     app.add_option("--lanes", lanes, "lanes that may be used")
         ->delimiter(',')
@@ -112,6 +117,7 @@ std::expected<Options, Exit> parse_options(int argc, const char* const* argv) {
             return std::unexpected(Exit{2, "--capacity: " + why + "\n"});
         }
     }
+    options.kernel.observe = observe == "on";
     options.mesh.references_warn = references == "warn";
     if (options.http == "none") {
         options.http.clear();

@@ -1,55 +1,36 @@
 #include "telemetry/exposition.h"
 
-#include <sstream>
-
-#include <prometheus/text_serializer.h>
+#include <utility>
 
 namespace sluice::telemetry {
 
 namespace {
 
-// Family by family, so that only one is held beside the text. A family without a series is left out.
-void write(std::ostringstream& out, prometheus::MetricFamily family) {
-    if (family.metric.empty()) {
-        return;
-    }
-    std::vector<prometheus::MetricFamily> one;
-    one.push_back(std::move(family));
-    prometheus::TextSerializer().Serialize(out, one);
-}
-
-void write(std::ostringstream& out, Families families) {
-    for (prometheus::MetricFamily& family : families) {
-        write(out, std::move(family));
-    }
+void single(SeriesBook& book, std::string& out, const char* name, const char* help, Kind kind, std::uint64_t value) {
+    Family family(book, name, help, kind, {});
+    family.add({}, static_cast<double>(value));
+    std::move(family).write(out);
 }
 
 }  // namespace
 
 std::string Exposition::text(const Reading& reading) {
-    std::ostringstream out;
+    constexpr std::size_t kSlack = 64u << 10;
+    std::string out;
+    out.reserve(last_bytes_ + kSlack);
     book_.begin_scrape();
-    // The agent's own and Sluice's first: they are few, and must not be crowded out by a wide client population.
-    Families families;
-    agent_families(book_, reading, families);
-    table_families(book_, reading, families);
-    write(out, std::exchange(families, {}));
-    flow_families(book_, reading, families);
-    write(out, std::exchange(families, {}));
-    for (auto* istio : {istio_build, istio_opened, istio_closed, istio_sent, istio_received}) {
-        write(out, istio(book_, reading));
+    // In this order new series take their places: the agent's own first, because they are few; what counts before what
+    // has buckets.
+    for (auto* write : {build_family, agent_families, drain_families, request_counters, table_families, flow_counters,
+                        connection_counters, request_durations, flow_durations, request_sizes}) {
+        write(book_, reading, out);
     }
     book_.end_scrape();
-    for (auto [name, help, type, value] :
-         {std::tuple{"sluice_metric_series", "Series with labels now shown.", prometheus::MetricType::Gauge,
-                     static_cast<double>(book_.size())},
-          std::tuple{"sluice_metric_series_overflow_total", "Series folded into `other` for want of a place.",
-                     prometheus::MetricType::Counter, static_cast<double>(book_.overflow_total())}}) {
-        Family family(book_, name, help, type, {});
-        family.add({}, value);
-        write(out, std::move(family).finish());
-    }
-    return std::move(out).str();
+    single(book_, out, "sluice_metric_series", "Series with labels now shown.", Kind::kGauge, book_.size());
+    single(book_, out, "sluice_metric_series_overflow_total", "Series folded into `other` for want of a place.",
+           Kind::kCounter, book_.overflow_total());
+    last_bytes_ = out.size();
+    return out;
 }
 
 }  // namespace sluice::telemetry

@@ -5,12 +5,14 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "compile/publisher.h"
 #include "model/mesh.h"
 #include "sluice/abi/conn.h"
+#include "sluice/abi/http.h"
 #include "sluice/abi/tables.h"
 
 namespace sluice::telemetry {
@@ -52,15 +54,47 @@ struct AgentFacts {
     std::uint64_t resident_bytes = 0;
 };
 
+using RequestRow = std::pair<sl_request_key, sl_request_counts>;
+
+// Sums the rows of the kernel's request counters over their shards.
+class RequestSums {
+  public:
+    // Rows that count nothing are passed over: the overflow row exists before it is needed.
+    void add(sl_request_key key, const sl_request_counts& counts);
+    // In the order in which they were met, with shard 0. Leaves nothing.
+    std::vector<RequestRow> take();
+
+  private:
+    struct KeyHash {
+        std::size_t operator()(const sl_request_key& key) const;
+    };
+    struct KeyEqual {
+        bool operator()(const sl_request_key& a, const sl_request_key& b) const;
+    };
+    std::vector<RequestRow> rows_;
+    std::unordered_map<sl_request_key, std::size_t, KeyHash, KeyEqual> index_;
+};
+
+// What became of connections that sluice.dev/drain was to end; counts since start.
+struct Drains {
+    std::uint64_t idle = 0;  // ended between two requests
+    std::uint64_t now = 0;   // ended at once
+    std::uint64_t waiting = 0;
+    std::uint64_t unwatched = 0;
+    std::vector<std::pair<std::string, std::uint64_t>> failures;  // by reason
+};
+
 // Everything of one scrape. `tables` points at live memory whose shared words are read atomically; the rest is a copy.
 struct Reading {
     Names names;
     sl_tables tables{};
     std::vector<std::pair<sl_flow_key, sl_flow>> flows;
+    std::vector<RequestRow> requests;  // one a key
     std::array<std::uint64_t, SL_REASON_COUNT> counters{};
     std::vector<compile::Occupancy> occupancy;
     std::vector<ProgramRuns> programs;
     AgentFacts agent;
+    Drains drains;
 };
 
 // Metric label and Envoy response flag of a reason; "unknown" and "-" for a number that this version does not know.
@@ -68,5 +102,7 @@ const char* reason_label(std::uint32_t reason);
 const char* reason_flag(std::uint32_t reason);
 // The reasons for which a connect is refused before it reaches the network.
 bool is_refusal(std::uint32_t reason);
+// The reasons for which an endpoint could not be reached.
+bool is_connect_failure(std::uint32_t reason);
 
 }  // namespace sluice::telemetry

@@ -23,6 +23,18 @@ class FakeBackend : public Backend {
         return Json{{"host", query.host}, {"port", query.port}, {"client", query.client}};
     }
     Result<Json> history(std::size_t limit) override { return Json(limit); }
+    Result<std::string> connections(const ConnectionsQuery& query) override {
+        return "connections " + query.host + " " + std::to_string(query.limit);
+    }
+    Result<Json> tail(const TailQuery& query) override {
+        return Json{{"after", query.after ? Json(*query.after) : Json(nullptr)}, {"limit", query.limit}};
+    }
+    Result<std::string> top(const TopQuery& query) override {
+        if (query.host == "nobody") {
+            return fail("no service 'nobody'");
+        }
+        return "top " + query.host + " " + std::to_string(query.limit);
+    }
     Answer apply(const ApplyRequest& request) override {
         last = request;
         return {200, "applied"};
@@ -56,6 +68,13 @@ TEST_F(RouterTest, EveryPathOfTheApiAnswers) {
               "{\"host\":\"h\",\"port\":80,\"client\":\"ns\"}\n");
     EXPECT_EQ(get("/v1/history").body, "50\n");
     EXPECT_EQ(get("/v1/history", {{"limit", "3"}}).body, "3\n");
+    EXPECT_EQ(get("/v1/connections").body, "connections  1000");
+    EXPECT_EQ(get("/v1/connections", {{"host", "a"}, {"limit", "7"}}).body, "connections a 7");
+    EXPECT_EQ(get("/v1/tail").body, "{\"after\":null,\"limit\":4096}\n");
+    EXPECT_EQ(get("/v1/tail", {{"after", "18446744073709551615"}, {"limit", "2"}}).body,
+              "{\"after\":18446744073709551615,\"limit\":2}\n");
+    EXPECT_EQ(get("/v1/top").body, "top  1000");
+    EXPECT_EQ(get("/v1/top", {{"host", "a"}}).body, "top a 1000");
     EXPECT_EQ(get("/metrics").type, "text/plain; version=0.0.4; charset=utf-8");
     EXPECT_EQ(get("/healthz").body, "ok\n");
     EXPECT_EQ(get("/readyz").status, 200);
@@ -65,6 +84,7 @@ TEST_F(RouterTest, WhatDoesNotExistIsNotFound) {
     EXPECT_EQ(get("/").status, 404);
     EXPECT_EQ(get("/v1/status/").status, 404);
     EXPECT_EQ(get("/v1/maps/none").status, 404);
+    EXPECT_EQ(get("/v1/top", {{"host", "nobody"}}).status, 404);
 }
 
 TEST_F(RouterTest, BadParametersAreRefused) {
@@ -72,6 +92,11 @@ TEST_F(RouterTest, BadParametersAreRefused) {
     EXPECT_EQ(get("/v1/explain", {{"host", "h"}, {"port", "65536"}}).status, 400);
     EXPECT_EQ(get("/v1/explain", {{"host", "h"}, {"port", "80x"}}).status, 400);
     EXPECT_EQ(get("/v1/history", {{"limit", "-1"}}).status, 400);
+    EXPECT_EQ(get("/v1/connections", {{"limit", "100001"}}).status, 400);
+    EXPECT_EQ(get("/v1/tail", {{"limit", "4097"}}).status, 400);
+    EXPECT_EQ(get("/v1/tail", {{"after", "-1"}}).status, 400);
+    EXPECT_EQ(get("/v1/tail", {{"after", "18446744073709551616"}}).status, 400);
+    EXPECT_EQ(get("/v1/top", {{"limit", "x"}}).status, 400);
     Answer dry =
         route(backend, {.door = Door::kUnix, .method = "POST", .path = "/v1/apply", .query = {{"dry_run", "yes"}}}, "");
     EXPECT_EQ(dry.status, 400);

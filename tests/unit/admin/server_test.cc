@@ -35,6 +35,9 @@ class EchoBackend : public Backend {
     Result<Json> map(const std::string& name) override { return fail(name); }
     Result<Json> explain(const ExplainQuery&) override { return Json::object(); }
     Result<Json> history(std::size_t) override { return Json::array(); }
+    Result<std::string> connections(const ConnectionsQuery&) override { return "{}"; }
+    Result<Json> tail(const TailQuery&) override { return Json::object(); }
+    Result<std::string> top(const TopQuery&) override { return "{}"; }
     Answer apply(const ApplyRequest& request) override {
         if (hold) {
             held.set_value();

@@ -143,6 +143,42 @@ TEST(Explain, TellsLaneSharesHealthAndRule) {
     EXPECT_THAT(out["warnings"][0].get<std::string>(), HasSubstr("35% that ranking/v47 (10%) sees none"));
 }
 
+// The service with HTTP clusters, whose rules say how connections end.
+std::shared_ptr<model::ServicePort> watched(config::Drain of_route, config::Drain of_cluster, bool http1) {
+    auto made = std::make_shared<model::ServicePort>(*service());
+    auto route = std::make_shared<model::Route>(*made->route);
+    route->drain = of_route;
+    for (model::Destination& destination : route->destinations) {
+        if (destination.cluster) {
+            auto cluster = std::make_shared<model::Cluster>(*destination.cluster);
+            cluster->http = true;
+            cluster->answers = http1;
+            cluster->drain = of_cluster;
+            cluster->outlier.emplace();
+            destination.cluster = std::move(cluster);
+        }
+    }
+    made->route = std::move(route);
+    return made;
+}
+
+TEST(Explain, TellsWhatIsWatchedAndHowConnectionsEnd) {
+    using config::Drain;
+    const Json plain = explain(*service(), {.host = "ranking"}, {});
+    EXPECT_THAT(plain["watched"].get<std::string>(), HasSubstr("connections only"));
+    EXPECT_EQ(plain["drain"], "none");
+    EXPECT_FALSE(plain["destinations"][0].contains("drain_ejected")) << "nobody is ejected without outlierDetection";
+    const Json by_route = explain(*watched(Drain::kIdle, Drain::kNone, true), {.host = "ranking"}, {});
+    EXPECT_THAT(by_route["watched"].get<std::string>(), HasSubstr("each HTTP/1 request is counted"));
+    EXPECT_EQ(by_route["drain"], "idle");
+    EXPECT_EQ(by_route["destinations"][0]["drain_ejected"], "idle");
+    const Json by_cluster = explain(*watched(Drain::kNone, Drain::kNow, false), {.host = "ranking"}, {});
+    EXPECT_THAT(by_cluster["watched"].get<std::string>(), HasSubstr("HTTP/2 is counted as unobserved"));
+    EXPECT_EQ(by_cluster["drain"], "none");
+    EXPECT_EQ(by_cluster["destinations"][1]["drain_ejected"], "now");
+    EXPECT_FALSE(by_cluster["destinations"][2].contains("drain_ejected")) << "NC has no endpoints";
+}
+
 TEST(Explain, AFineSplitIsNotCalledCoarse) {
     EXPECT_EQ(coarse_split(*service()->route, 0), "");
     EXPECT_EQ(coarse_split(*service()->route, 1000), "");

@@ -1,75 +1,13 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <algorithm>
 #include <memory>
 #include <set>
-#include <sstream>
 
-#include "telemetry/exposition.h"
+#include "made_reading.h"
 
 namespace sluice::telemetry {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-model::WorkloadPtr workload(const std::string& name, const std::string& version) {
-    auto made = std::make_shared<model::Workload>();
-    made->ns = "ml-serving";
-    made->name = name;
-    made->app = "ranker";
-    made->version = version;
-    made->canonical_service = "ranker";
-    made->canonical_revision = version.empty() ? "latest" : version;
-    made->service_account = "default";
-    made->principal = "spiffe://cluster.local/ns/ml-serving/sa/default";
-    return made;
-}
-
-model::ClusterPtr cluster(const std::string& subset) {
-    auto made = std::make_shared<model::Cluster>();
-    made->host = "ranking.ml-serving.svc.cluster.local";
-    made->subset = subset;
-    made->port = 8080;
-    made->service_name = "ranking";
-    made->service_namespace = "ml-serving";
-    return made;
-}
-
-// A reading over two clusters of one service; cluster 0 has subset v45, cluster 1 has v47. Identity 1 is the client
-// workload, 2 the destination.
-class ReadingTest : public testing::Test {
-  protected:
-    ReadingTest() {
-        reading.names.clusters = {cluster("v45"), cluster("v47")};
-        reading.names.workloads = {nullptr, workload("feed", ""), workload("ranker-v45", "v45")};
-        reading.tables.clusters = records.data();
-        reading.tables.cluster_count = static_cast<std::uint32_t>(records.size());
-        reading.agent.version = "0.1.0";
-    }
-    sl_flow& flow(std::uint32_t client, std::uint32_t in_cluster, std::uint32_t destination, std::uint32_t reason) {
-        reading.flows.push_back({sl_flow_key{client, in_cluster, destination, reason}, sl_flow{}});
-        return reading.flows.back().second;
-    }
-    std::string text() { return exposition.text(reading); }
-
-    std::array<sl_cluster, 3> records{};
-    Reading reading;
-    Exposition exposition;
-};
-
-// The lines of one family, without its comments.
-std::string family(const std::string& text, const std::string& name) {
-    std::istringstream in(text);
-    std::string out, line;
-    while (std::getline(in, line)) {
-        if (line.starts_with(name + "{") || line.starts_with(name + " ")) {
-            out += line + "\n";
-        }
-    }
-    return out;
-}
 
 TEST_F(ReadingTest, EstablishedConnectionsHaveEveryIstioLabel) {
     sl_flow& counted = flow(1, 0, 2, SL_REASON_ESTABLISHED);
@@ -207,60 +145,23 @@ TEST_F(ReadingTest, DropsAndFactsAreAlwaysThere) {
     EXPECT_THAT(out, Not(HasSubstr("reason=\"established\"")));
 }
 
+TEST_F(ReadingTest, DrainsAreToldByModeAndFailuresByReason) {
+    reading.drains = {.idle = 3, .now = 4, .waiting = 5, .unwatched = 6, .failures = {{"not_supported", 7}}};
+    const std::string out = text();
+    for (const char* line :
+         {"sluice_drained_connections_total{mode=\"idle\"} 3\n", "sluice_drained_connections_total{mode=\"now\"} 4\n",
+          "sluice_drain_waiting_connections 5\n", "sluice_drain_unwatched_connections 6\n",
+          "sluice_drain_failures_total{reason=\"not_supported\"} 7\n"}) {
+        EXPECT_THAT(out, HasSubstr(line));
+    }
+}
+
 TEST_F(ReadingTest, LabelValuesAreEscaped) {
     auto odd = std::make_shared<model::Workload>(*reading.names.workloads[1]);
     odd->name = "a\"b\\c\nd";
     reading.names.workloads[1] = odd;
     flow(1, 0, 2, SL_REASON_ESTABLISHED).opened = 1;
     EXPECT_THAT(text(), HasSubstr("source_workload=\"a\\\"b\\\\c\\nd\""));
-}
-
-TEST_F(ReadingTest, PastTheBoundSeriesAreSummedAsOther) {
-    // 18 labelled series are the agent's own: drops, applies and build. Leave room for two opened and two others.
-    reading.flows.clear();
-    for (std::uint32_t i = 0; i < 40; ++i) {
-        auto made = std::make_shared<model::Workload>(*reading.names.workloads[1]);
-        made->name = "feed-" + std::to_string(i);
-        reading.names.workloads.push_back(made);
-        flow(3 + i, 0, 2, SL_REASON_CANCELLED).opened = 1;
-    }
-    Exposition bounded(20);
-    const std::string first = bounded.text(reading);
-    const std::string opened = family(first, "istio_tcp_connections_opened_total");
-    EXPECT_THAT(opened, HasSubstr("source_workload=\"other\""));
-    // Nothing is lost: all values together are what the flows say.
-    std::istringstream lines(opened);
-    std::string line;
-    int sum = 0, count = 0;
-    while (std::getline(lines, line)) {
-        sum += std::stoi(line.substr(line.rfind(' ')));
-        ++count;
-    }
-    EXPECT_EQ(sum, 40);
-    EXPECT_LE(count, 20);
-    EXPECT_THAT(first, Not(HasSubstr("sluice_metric_series_overflow_total 0\n")));
-    // The same series have the same places next time.
-    EXPECT_EQ(family(bounded.text(reading), "istio_tcp_connections_opened_total"), opened);
-}
-
-TEST(SeriesBook, GivesPlacesBackWhenSeriesAreGone) {
-    SeriesBook book(2);
-    book.begin_scrape();
-    EXPECT_TRUE(book.admit(1, 1));
-    EXPECT_TRUE(book.admit(2, 1));
-    EXPECT_FALSE(book.admit(3, 1));
-    book.end_scrape();
-    EXPECT_EQ(book.size(), 2u);
-    EXPECT_EQ(book.overflow_total(), 1u);
-    book.begin_scrape();
-    EXPECT_TRUE(book.admit(1, 1));
-    EXPECT_FALSE(book.admit(3, 1));  // sticky while it is shown
-    book.end_scrape();
-    EXPECT_EQ(book.size(), 1u);
-    EXPECT_EQ(book.overflow_total(), 1u);
-    book.begin_scrape();
-    EXPECT_TRUE(book.admit(4, 1));
-    EXPECT_FALSE(book.admit(5, 2));
 }
 
 TEST(Reasons, EveryNumberHasAUniqueLabel) {

@@ -1,0 +1,112 @@
+#include "admin/watching.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "base/ip.h"
+#include "telemetry/reading.h"
+
+namespace sluice::admin {
+
+namespace {
+
+std::string address_text(const std::uint8_t (&bytes)[16], std::uint16_t port) {
+    IpAddress address;
+    std::ranges::copy(bytes, address.bytes.begin());
+    return endpoint_text(address, ntohs(port));
+}
+
+// "ns/name" of the client's workload; null when nobody said who it is.
+Json client_name(const model::WorkloadPtr& client) {
+    if (!client || client->name.empty() || client->name == "unknown") {
+        return nullptr;
+    }
+    return client->ns.empty() || client->ns == "unknown" ? client->name : client->ns + "/" + client->name;
+}
+
+// What was dialled, or when that is not known, where it went.
+void service_columns(Json& row, const Known& known) {
+    row["host"] = known.service ? Json(known.service->host) : known.cluster ? Json(known.cluster->host) : Json(nullptr);
+    row["port"] = known.service ? Json(known.service->port) : known.cluster ? Json(known.cluster->port) : Json(nullptr);
+    row["subset"] = known.cluster ? Json(known.cluster->subset) : Json(nullptr);
+}
+
+double milliseconds(std::uint64_t ns) {
+    return static_cast<double>(ns / 1000) / 1000;
+}
+
+}  // namespace
+
+const char* method_name(std::uint8_t method) {
+    static constexpr const char* kNames[] = {"other",  "GET",     "HEAD",  "POST",    "PUT",
+                                             "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"};
+    return method < std::size(kNames) ? kNames[method] : kNames[0];
+}
+
+const char* watched_text(std::uint32_t watched) {
+    if (watched == SL_REASON_NONE) {
+        return "yes";
+    }
+    return watched == SL_REASON_ESTABLISHED ? "tcp" : telemetry::reason_label(watched);
+}
+
+const char* gate_text(std::uint32_t gate) {
+    if ((gate & SL_GATE_CLOSED) != 0) {
+        return "closed";
+    }
+    if ((gate & SL_GATE_WANTED) != 0) {
+        return "wanted";
+    }
+    return (gate & SL_GATE_BUSY) != 0 ? "busy" : "open";
+}
+
+std::string unix_time_text(std::int64_t unix_ns) {
+    const std::int64_t ms = unix_ns / 1'000'000;
+    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(ms / 1000)), ms % 1000);
+}
+
+Json connection_row(const sl_connection& connection, const Known& known, bool older, std::uint64_t now_ns) {
+    Json row{{"client", client_name(known.client)}};
+    service_columns(row, known);
+    row["endpoint"] = address_text(connection.remote_address, connection.remote_port);
+    row["dialled"] = address_text(connection.dialled_address, connection.dialled_port);
+    row["local"] = address_text(connection.local_address, connection.local_port);
+    row["state"] = connection.established_ns == 0 ? "connecting" : "established";
+    const std::uint64_t age = now_ns > connection.started_ns ? now_ns - connection.started_ns : 0;
+    row["age_s"] = milliseconds(age / 1'000'000 * 1000);
+    row["requests"] = connection.watched == SL_REASON_ESTABLISHED ? Json(nullptr) : Json(connection.requests);
+    row["sent_bytes"] = connection.sent_bytes;
+    row["received_bytes"] = connection.received_bytes;
+    row["generation"] = connection.generation;
+    row["older"] = older;
+    row["watched"] = watched_text(connection.watched);
+    row["gate"] = connection.watched == SL_REASON_NONE ? Json(gate_text(connection.gate)) : Json(nullptr);
+    row["cookie"] = connection.cookie;
+    row["netns_cookie"] = connection.netns_cookie;
+    return row;
+}
+
+Json sample_row(const sl_sample& sample, const Known& known, const std::string& endpoint, std::int64_t ended_unix_ns) {
+    Json row{{"time", unix_time_text(ended_unix_ns)}};
+    row["client"] = client_name(known.client);
+    service_columns(row, known);
+    row["endpoint"] = endpoint;
+    row["method"] = method_name(sample.method);
+    row["status"] = sample.status;
+    row["duration_ms"] = milliseconds(sample.duration_ns);
+    row["first_byte_ms"] = sample.first_byte_ns == 0 ? Json(nullptr) : Json(milliseconds(sample.first_byte_ns));
+    row["request_bytes"] = sample.request_bytes;
+    row["response_bytes"] = sample.response_bytes;
+    const bool whole = sample.reason == SL_REASON_NONE;
+    row["flag"] = whole ? "-" : telemetry::reason_flag(sample.reason);
+    row["reason"] = whole ? Json(nullptr) : Json(telemetry::reason_label(sample.reason));
+    row["connection"] = sample.cookie;
+    return row;
+}
+
+}  // namespace sluice::admin
