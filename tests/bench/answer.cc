@@ -1,36 +1,16 @@
 // The server of the benchmark: `answer PORT THREADS` answers one question a connection on every IPv4 address of its
 // network namespace, until it is killed. Prints `listening` once it is.
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
 #include <thread>
 #include <vector>
 
+#include "tests/bench/tools.h"
 #include "tests/bench/wire.h"
 
 namespace {
 
 using sluice::bench::Answer;
+using sluice::bench::listen_on;
 using sluice::bench::Question;
-
-int listen_on(std::uint16_t port) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 || listen(fd, 1024) != 0) {
-        std::perror("answer: listen");
-        std::exit(1);
-    }
-    return fd;
-}
 
 void serve(int listener) {
     while (true) {
@@ -60,7 +40,7 @@ int main(int argc, char** argv) {
     auto port = static_cast<std::uint16_t>(std::atoi(argv[1]));
     std::vector<std::thread> threads;
     for (int i = std::atoi(argv[2]); i > 0; --i) {
-        threads.emplace_back(serve, listen_on(port));
+        threads.emplace_back(serve, listen_on(port, 0));
     }
     std::puts("listening");
     std::fflush(stdout);

@@ -8,7 +8,6 @@
 // p99}. Connections end by RST: no TIME_WAIT uses up ports.
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,11 +21,14 @@
 #include <thread>
 #include <vector>
 
+#include "tests/bench/tools.h"
 #include "tests/bench/wire.h"
 
 namespace {
 
 using sluice::bench::Answer;
+using sluice::bench::cpu_us;
+using sluice::bench::now_ns;
 using sluice::bench::Question;
 
 struct Options {
@@ -47,10 +49,6 @@ struct Worker {
     std::vector<Record> records;
     std::uint64_t failed = 0, wrong = 0;
 };
-
-std::int64_t now_ns() {
-    return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
-}
 
 enum class Outcome { kRight, kFailed, kWrong };
 
@@ -113,14 +111,7 @@ bool parse(int argc, char** argv, Options& options) {
             return false;
         }
         if (name == "--to") {
-            std::string text = argv[i];
-            auto colon = text.rfind(':');
-            if (colon == std::string::npos) {
-                return false;
-            }
-            options.to.sin_family = AF_INET;
-            options.to.sin_port = htons(static_cast<std::uint16_t>(std::atoi(text.c_str() + colon + 1)));
-            if (inet_pton(AF_INET, text.substr(0, colon).c_str(), &options.to.sin_addr) != 1) {
+            if (!sluice::bench::parse_address(argv[i], options.to)) {
                 return false;
             }
         } else if (name == "--spread") {
@@ -144,15 +135,6 @@ void print_percentiles(const char* name, std::vector<double> values) {
         return values.empty() ? 0.0 : values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1))];
     };
     std::printf(", \"%s\": {\"p50\": %.2f, \"p90\": %.2f, \"p99\": %.2f}", name, at(0.5), at(0.9), at(0.99));
-}
-
-double cpu_us() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    auto us = [](const timeval& time) {
-        return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
-    };
-    return us(usage.ru_utime) + us(usage.ru_stime);
 }
 
 }  // namespace

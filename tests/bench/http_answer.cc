@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "tests/bench/http.h"
+#include "tests/bench/tools.h"
 
 namespace {
 
@@ -25,20 +25,6 @@ struct Connection {
     bool answering = false;
     bool waiting = false;  // for room to write
 };
-
-int listen_on(std::uint16_t port) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int one = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 || listen(fd, 1024) != 0) {
-        die("http_answer: listen");
-    }
-    return fd;
-}
 
 // Takes the next request out of `in`; false: not whole yet.
 bool begin(Connection& c) {
@@ -149,7 +135,7 @@ int main(int argc, char** argv) {
     const auto port = static_cast<std::uint16_t>(std::atoi(argv[1]));
     std::vector<std::thread> threads;
     for (int i = std::atoi(argv[2]); i > 0; --i) {
-        threads.emplace_back(serve, listen_on(port));
+        threads.emplace_back(serve, listen_on(port, SOCK_NONBLOCK));
     }
     std::puts("listening");
     std::fflush(stdout);

@@ -4,14 +4,11 @@
 //
 // Every answer is checked: status, nonce, length. Prints one line of JSON: requests, wrong, seconds, cpu_us (user +
 // system of this process, a request), latency_us {p50, p99}. One thread. A wrong answer or a lost connection is exit 1.
-#include <sys/resource.h>
-
 #include <algorithm>
-#include <chrono>
 #include <random>
 #include <vector>
 
-#include "tests/bench/http.h"
+#include "tests/bench/tools.h"
 
 namespace {
 
@@ -40,10 +37,6 @@ struct Run {
     std::uint64_t wrong = 0;
     std::int64_t deadline_ns = 0;
 };
-
-std::int64_t now_ns() {
-    return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
-}
 
 void ask(Run& run, Connection& c) {
     char text[160];
@@ -110,15 +103,6 @@ bool parse(int argc, char** argv, Options& options) {
         }
     }
     return options.to.sin_port != 0 && argc % 2 == 1;
-}
-
-double cpu_us() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    auto us = [](const timeval& time) {
-        return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
-    };
-    return us(usage.ru_utime) + us(usage.ru_stime);
 }
 
 void drive(Run& run) {
