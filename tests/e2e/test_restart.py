@@ -87,7 +87,7 @@ def test_uninstall_leaves_nothing(ranking):
     ours = {program["id"] for program in attached}
     assert {p["attach_type"] for p in attached} == {
         "cgroup_inet4_connect", "cgroup_inet6_connect", "cgroup_inet4_getpeername", "cgroup_inet6_getpeername",
-        "cgroup_sock_ops", "cgroup_inet_sock_release"}
+        "cgroup_sock_ops", "cgroup_inet_sock_release", "cgroup_inet_egress", "cgroup_inet_ingress"}
     assert mesh.bpffs.pins()
     mesh.stop()
     assert mesh.bpffs.pins(), "the end of the agent takes nothing away"
