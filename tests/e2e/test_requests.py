@@ -12,7 +12,7 @@ from web import REQUESTS, UNOBSERVED, Web, assert_near, assert_not_later, histog
 
 TIMES = (("istio_request_duration_milliseconds", 1, "ms"), ("sluice_request_first_byte_seconds", 1000, "first_ms"))
 WAITS = (0, 3, 7, 30)
-GAPS = 20  # connections
+GAPS = 3  # connections; none in the last runs, but loopback may swap more than is kept
 
 
 @pytest.fixture
