@@ -18,6 +18,12 @@
 #define SL_ERR_TIMEDOUT 110
 #define SL_ERR_CONNREFUSED 111
 
+static __always_inline void sl_emit(const struct sl_event* event) {
+    if (bpf_ringbuf_output(&events, (void*)event, sizeof(*event), 0)) {
+        sl_count(SL_REASON_EVENTS_LOST);
+    }
+}
+
 /* The row of these counters; the overflow row when there is no room. 0 only when even that is missing. */
 static __always_inline struct sl_flow* sl_flow_row(struct sl_flow_key* key) {
     struct sl_flow* flow = bpf_map_lookup_elem(&flows, key);
@@ -96,9 +102,7 @@ static __always_inline void sl_conn_failed(const struct sl_tables* t, struct sl_
     }
     struct sl_event event = {};
     if (failure && sl_outlier_failure(t, conn->cluster, conn->endpoint, failure, now_ns, &event)) {
-        if (bpf_ringbuf_output(&events, &event, sizeof(event), 0)) {
-            sl_count(SL_REASON_EVENTS_LOST);
-        }
+        sl_emit(&event);
     }
 }
 

@@ -29,12 +29,6 @@ static __always_inline struct sl_request_counts* sl_request_row(struct sl_reques
     return bpf_map_lookup_elem(&requests, &overflow);
 }
 
-static __always_inline void sl_emit(const struct sl_event* event) {
-    if (bpf_ringbuf_output(&events, (void*)event, sizeof(*event), 0)) {
-        sl_count(SL_REASON_EVENTS_LOST);
-    }
-}
-
 /* A connection of an HTTP port that is not watched. */
 SL_FUNCTION int sl_count_unobserved(__u32 workload, __u32 cluster, __u32 destination_workload, __u32 why) {
     struct sl_request_key key = {.workload = workload,

@@ -72,44 +72,16 @@ Result<> Kernel::map_tables() {
 }
 
 Result<> Kernel::for_each_flow(const std::function<void(const sl_flow_key&, const sl_flow&)>& fn) const {
-    return for_each_entry(maps_.at("flows"), [&](const void* key, const void* value) {
-        sl_flow_key k{};
-        sl_flow v{};
-        std::memcpy(&k, key, sizeof k);
-        std::memcpy(&v, value, sizeof v);
-        fn(k, v);
-    });
+    return for_each_entry_of<sl_flow_key, sl_flow>(maps_.at("flows"), fn);
 }
 
 Result<> Kernel::erase_flows(const std::function<bool(const sl_flow_key&)>& fn) {
-    const Map& flows = maps_.at("flows");
-    std::vector<sl_flow_key> gone;
-    auto read = for_each_entry(flows, [&](const void* key, const void*) {
-        sl_flow_key k{};
-        std::memcpy(&k, key, sizeof k);
-        if (k.workload != SL_NONE && fn(k)) {
-            gone.push_back(k);
-        }
-    });
-    if (!read) {
-        return read;
-    }
-    for (const sl_flow_key& key : gone) {
-        if (bpf_map_delete_elem(flows.fd.get(), &key) != 0 && errno != ENOENT) {
-            return fail_errno("table flows: erase");
-        }
-    }
-    return {};
+    return erase_entries<sl_flow_key>(maps_.at("flows"),
+                                      [&](const sl_flow_key& key) { return key.workload != SL_NONE && fn(key); });
 }
 
 Result<> Kernel::for_each_limit(const std::function<void(const sl_limit_key&, const sl_limit&)>& fn) const {
-    return for_each_entry(maps_.at("limits"), [&](const void* key, const void* value) {
-        sl_limit_key k{};
-        sl_limit v{};
-        std::memcpy(&k, key, sizeof k);
-        std::memcpy(&v, value, sizeof v);
-        fn(k, v);
-    });
+    return for_each_entry_of<sl_limit_key, sl_limit>(maps_.at("limits"), fn);
 }
 
 Result<std::array<std::uint64_t, SL_REASON_COUNT>> Kernel::counters() const {

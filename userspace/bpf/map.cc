@@ -78,6 +78,13 @@ Result<> for_each_entry(const Map& map, const std::function<void(const void*, co
     }
 }
 
+Result<> erase_entry(const Map& map, const void* key) {
+    if (bpf_map_delete_elem(map.fd.get(), key) != 0 && errno != ENOENT) {
+        return fail_errno("table " + map.name + ": erase");
+    }
+    return {};
+}
+
 Result<std::uint64_t> entry_count(const Map& map) {
     std::uint64_t count = 0;
     auto read = for_each_entry(map, [&](const void*, const void*) { ++count; });

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -52,6 +54,43 @@ class Mapping {
 
 // Calls `fn` with each key and value of a hash map (bytes as stored). Entries added or removed meanwhile may be missed.
 Result<> for_each_entry(const Map& map, const std::function<void(const void* key, const void* value)>& fn);
+
+// One that is not there is no error.
+Result<> erase_entry(const Map& map, const void* key);
+
+// for_each_entry with keys and values as what they are; `fn(const Key&, const Value&)`.
+template <typename Key, typename Value, typename Fn>
+Result<> for_each_entry_of(const Map& map, Fn fn) {
+    return for_each_entry(map, [&](const void* key, const void* value) {
+        Key k{};
+        Value v{};
+        std::memcpy(&k, key, sizeof k);
+        std::memcpy(&v, value, sizeof v);
+        fn(k, v);
+    });
+}
+
+// Removes the entries that `wanted(const Key&)` names. On failure those before it are gone.
+template <typename Key, typename Fn>
+Result<> erase_entries(const Map& map, Fn wanted) {
+    std::vector<Key> gone;
+    auto read = for_each_entry(map, [&](const void* key, const void*) {
+        Key k{};
+        std::memcpy(&k, key, sizeof k);
+        if (wanted(k)) {
+            gone.push_back(k);
+        }
+    });
+    if (!read) {
+        return read;
+    }
+    for (const Key& key : gone) {
+        if (auto done = erase_entry(map, &key); !done) {
+            return done;
+        }
+    }
+    return {};
+}
 
 // Entries of a hash map.
 Result<std::uint64_t> entry_count(const Map& map);

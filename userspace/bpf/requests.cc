@@ -38,34 +38,12 @@ Result<> Kernel::report_open_connections() {
 
 Result<> Kernel::for_each_request(
     const std::function<void(const sl_request_key&, const sl_request_counts&)>& fn) const {
-    return for_each_entry(maps_.at("requests"), [&](const void* key, const void* value) {
-        sl_request_key k{};
-        sl_request_counts v{};
-        std::memcpy(&k, key, sizeof k);
-        std::memcpy(&v, value, sizeof v);
-        fn(k, v);
-    });
+    return for_each_entry_of<sl_request_key, sl_request_counts>(maps_.at("requests"), fn);
 }
 
 Result<> Kernel::erase_requests(const std::function<bool(const sl_request_key&)>& fn) {
-    const Map& requests = maps_.at("requests");
-    std::vector<sl_request_key> gone;
-    auto read = for_each_entry(requests, [&](const void* key, const void*) {
-        sl_request_key k{};
-        std::memcpy(&k, key, sizeof k);
-        if (k.workload != SL_NONE && fn(k)) {
-            gone.push_back(k);
-        }
-    });
-    if (!read) {
-        return read;
-    }
-    for (const sl_request_key& key : gone) {
-        if (bpf_map_delete_elem(requests.fd.get(), &key) != 0 && errno != ENOENT) {
-            return fail_errno("table requests: erase");
-        }
-    }
-    return {};
+    return erase_entries<sl_request_key>(maps_.at("requests"),
+                                         [&](const sl_request_key& key) { return key.workload != SL_NONE && fn(key); });
 }
 
 Result<> Kernel::for_each_connection(const std::function<void(const sl_connection&)>& fn) const {
