@@ -115,7 +115,7 @@ TEST_F(Gate, IsRenewedByEachCall) {
     while (std::chrono::steady_clock::now() < until) {
         ASSERT_EQ(SL_GATE_CLOSED, gate());
         close_gates(SL_DRAIN_IDLE);
-        std::this_thread::sleep_for(100ms);
+        std::this_thread::sleep_for(100ms);  // well within the second that a gate stays closed by itself
     }
     EXPECT_EQ("200x1", counts());
 }

@@ -40,11 +40,11 @@ TEST_F(Requests, TakeAsLongAsTheyTake) {
                   if (!p.ask(get())) {
                       return false;
                   }
-                  std::this_thread::sleep_for(30ms);
+                  std::this_thread::sleep_for(30ms);  // what is measured
                   if (!p.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")) {
                       return false;
                   }
-                  std::this_thread::sleep_for(120ms);
+                  std::this_thread::sleep_for(120ms);  // and this
                   return p.answer("ok");
               }));
     const sl_request_counts row = rows().at({cluster, 200, 0});

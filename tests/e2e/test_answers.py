@@ -233,7 +233,7 @@ def keep_alive(to, requests, pause=0.0):
                 assert not fresh and attempt == 1, "a new connection failed"
         body = answer.read()
         seen.append((answer.status, len(body) == int(answer.getheader("content-length"))))
-        time.sleep(pause)
+        time.sleep(pause)  # the client's think time
     return seen, connections
 
 
