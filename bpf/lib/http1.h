@@ -16,6 +16,7 @@
 #include "http1_body.h"
 #include "http1_header.h"
 #include "http1_line.h"
+#include "http1_quick.h"
 #include "loop.h"
 
 /* Stages that mostly follow each other run in one step. */
@@ -59,7 +60,7 @@ struct sl_http_cursor {
 
 /* Stages of one step: a call costs nearly as much as a stage (8 ns where returns are guarded against speculation), but
  * the verifier walks each. */
-#define SL_HTTP_STAGES 4u
+#define SL_HTTP_STAGES 2u
 
 /* The stage or stages of the phase that the scan is in. */
 static __always_inline void sl_http_stage(struct sl_http_state* scan, struct sl_http_view* view) {
@@ -95,6 +96,10 @@ SL_STEP sl_http_step(__u32 i, void* data) {
         sl_http_stage(scan, &view);
         scan->at = (__u16)view.at;
     }
+    if (scan->found == SL_HTTP_MORE && sl_http_next(scan, &view, SL_PHASE_LINE)) {
+        sl_http_quick_lines(scan, &view);
+        scan->at = (__u16)view.at;
+    }
     return 0;
 }
 
@@ -108,6 +113,22 @@ static __always_inline void sl_http_again(struct sl_http_state* scan) {
     scan->flags = 0;
 }
 
+/* The first octets of a message, mostly the whole head. */
+static __always_inline void sl_http_begin(struct sl_http_state* scan, int response, const __u8* window, __u32 length) {
+    struct sl_http_view view = {window, 0, length};
+    scan->phase = response ? SL_PHASE_VERSION : SL_PHASE_METHOD;
+    scan->flags = response ? SL_HTTP_RESPONSE : 0;
+    scan->token = 0;
+    scan->status = 0;
+    scan->method = SL_METHOD_OTHER;
+    sl_http_forget(&view);
+    sl_http_quick_first(scan, &view, response);
+    if (scan->phase == SL_PHASE_LINE) {
+        sl_http_quick_lines(scan, &view);
+    }
+    scan->at = (__u16)view.at;
+}
+
 /* Looks at window[0..length), length <= SL_HTTP_WINDOW (0, or more: MORE, and nothing is taken). *used: how many octets
  * were taken; fewer than `length` only for HEAD and END, whose last octet is the last one taken, and for UNSURE, where
  * it is the first octet that is not as it must be. `response`: the same for all octets of a direction. */
@@ -117,27 +138,27 @@ static __always_inline enum sl_http_found sl_http_scan(struct sl_http_state* sca
     if (length == 0 || length > SL_HTTP_WINDOW) {
         return SL_HTTP_MORE;
     }
-    if (scan->phase == SL_PHASE_START) {
-        scan->phase = response ? SL_PHASE_VERSION : SL_PHASE_METHOD;
-        scan->flags = response ? SL_HTTP_RESPONSE : 0;
-        scan->token = 0;
-        scan->status = 0;
-        scan->method = SL_METHOD_OTHER;
-    }
     scan->found = SL_HTTP_MORE;
     scan->at = 0;
     scan->end = (__u16)length;
     scan->mark = scan->phase < SL_PHASE_WHOLE_HEAD ? 0 : SL_HTTP_NO_MARK;
-    struct sl_http_cursor cursor = {scan, window};
-    /* Of two stages one takes an octet at least. */
-    SL_LOOP(2 * SL_HTTP_WINDOW / SL_HTTP_STAGES + 1, sl_http_step, &cursor);
+    if (scan->phase == SL_PHASE_START) {
+        sl_http_begin(scan, response, window, length);
+    }
+    if (scan->found == SL_HTTP_MORE && scan->at < scan->end) {
+        struct sl_http_cursor cursor = {scan, window};
+        /* Of two stages one takes an octet at least. */
+        SL_LOOP(2 * SL_HTTP_WINDOW / SL_HTTP_STAGES + 1, sl_http_step, &cursor);
+    }
     enum sl_http_found found = (enum sl_http_found)scan->found;
     const __u32 at = scan->at;
     const __u32 mark = scan->mark;
     *used = at;
     if (mark != SL_HTTP_NO_MARK) {
-        scan->head_bytes += at - mark + (found == SL_HTTP_UNSURE);
+        const __u32 judged = at + (found == SL_HTTP_UNSURE);
+        scan->head_bytes += judged - mark;
         if (scan->head_bytes > SL_HTTP_HEAD_MAX) {
+            *used = judged - (scan->head_bytes - SL_HTTP_HEAD_MAX); /* the same octet whatever the windows */
             scan->unsure = SL_REASON_UNOBSERVED_HEAD_TOO_LARGE;
             scan->phase = SL_PHASE_STOPPED;
             return SL_HTTP_UNSURE;

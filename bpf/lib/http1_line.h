@@ -119,6 +119,10 @@ static __always_inline void sl_http_target(struct sl_http_state* scan, struct sl
     }
 }
 
+static __always_inline int sl_http_is_version(__u64 octets) {
+    return (octets & ~(1ull << 56)) == SL_WORD('H', 'T', 'T', 'P', '/', '1', '.', '0');
+}
+
 /* "HTTP/1.0" or "HTTP/1.1" */
 static __always_inline void sl_http_version(struct sl_http_state* scan, struct sl_http_view* view) {
     const __u64 octets = sl_http_octets(view, 0);
@@ -147,6 +151,15 @@ static __always_inline void sl_http_version(struct sl_http_state* scan, struct s
     sl_http_stop(scan, view, reason, count);
 }
 
+/* A space, three digits, and a space. */
+static __always_inline int sl_http_is_status(__u64 octets, __u64* status) {
+    const __u64 hundreds = sl_octet(octets, 1) - '0';
+    const __u64 tens = sl_octet(octets, 2) - '0';
+    const __u64 ones = sl_octet(octets, 3) - '0';
+    *status = hundreds * 100 + tens * 10 + ones;
+    return (octets & 0xff000000ffull) == 0x2000000020ull && hundreds - 1 < 5 && tens < 10 && ones < 10;
+}
+
 /* A space, three digits, and a space or the line's end. */
 static __always_inline void sl_http_status(struct sl_http_state* scan, struct sl_http_view* view) {
     const __u64 octets = sl_http_octets(view, 0);
@@ -154,12 +167,7 @@ static __always_inline void sl_http_status(struct sl_http_state* scan, struct sl
     const __u8 c = sl_octet(octets, 0);
     const __u8 digit = c - '0';
     const __u64 before = scan->collected;
-    const __u64 tens = sl_octet(octets, 2) - '0';
-    const __u64 ones = sl_octet(octets, 3) - '0';
-    const __u64 hundreds = sl_octet(octets, 1) - '0';
-    if (before == 0 && limit >= 5 && (octets & 0xff000000ffull) == (0x2000000020ull) && hundreds - 1 < 5 && tens < 10 &&
-        ones < 10) {
-        scan->token = hundreds * 100 + tens * 10 + ones;
+    if (before == 0 && limit >= 5 && sl_http_is_status(octets, &scan->token)) {
         sl_http_to(scan, view, SL_PHASE_VALUE, 5);
         return;
     }

@@ -35,17 +35,19 @@ static __always_inline __u64 sl_octets_low(__u64 octets, __u64 count) {
     return count ? octets & (~0ull >> (64 - count * 8)) : 0;
 }
 
+/* Where the first octet of a set is that has one. */
+static __always_inline __u64 sl_octets_first(__u64 set) {
+    /* The lowest bit, shifted down to 1 << 8i, moves byte 7 - i of the factor, which is i, to the top. */
+    return (((set & (0 - set)) >> 7) * 0x0001020304050607ull) >> 56;
+}
+
 /* How many octets come before the first one of `set`, at most `limit` (<= 8). */
 static __always_inline __u64 sl_octets_before(__u64 set, __u64 limit) {
     set &= SL_HIGH;
     if (limit < 8) {
         set |= 0x80ull << (limit * 8);
     }
-    if (!set) {
-        return 8;
-    }
-    /* The lowest bit, shifted down to 1 << 8i, moves byte 7 - i of the factor, which is i, to the top. */
-    return (((set & (0 - set)) >> 7) * 0x0001020304050607ull) >> 56;
+    return set ? sl_octets_first(set) : 8;
 }
 
 /* lowest <= octet <= highest, both below 0x80. Exact. */

@@ -99,19 +99,6 @@ static __always_inline int sl_track_add(struct sl_interval* intervals, __u32 cou
     return SL_TRACK_GAP;
 }
 
-/* Scans the first `length` (1..SL_HTTP_WINDOW) octets of track->window. Returns enum sl_http_found, and from bit 8 on
- * how many of them were used. */
-SL_FUNCTION int sl_track_scan(struct sl_track* track, __u32 length, int response) {
-    if (!track || length > SL_HTTP_WINDOW) {
-        return SL_HTTP_UNSURE;
-    }
-    __u32 used = 0;
-    const enum sl_http_found found = sl_http_scan(&track->scan, response, track->window, length, &used);
-    track->next += used;
-    track->bytes += used;
-    return (int)(used << 8 | found);
-}
-
 /* [begin, end) has come: no part of it is missing any more. SL_TRACK_GAP: more holes than can be kept. */
 static __always_inline int sl_track_fill(struct sl_track* track, __u32 begin, __u32 end) {
     struct sl_interval rest = {0, 0};

@@ -110,45 +110,58 @@ static __always_inline int sl_walk_load(sl_source* source, struct sl_track* trac
     return 0;
 }
 
-/* One window: what is body is passed over unseen, then as much as fits is copied and scanned. 1: done. */
+/* Passes over what is body, unseen. */
+static __always_inline enum sl_http_found sl_walk_pass(struct sl_track* track, struct sl_walk* walk) {
+    enum sl_http_found found = SL_HTTP_MORE;
+    const __u64 passed = sl_http_skip(&track->scan, walk->left, &found);
+    walk->left -= passed;
+    walk->at += passed;
+    track->next += (__u32)passed;
+    track->bytes += passed;
+    return found;
+}
+
+/* Copies as much as fits of what is left into the scratch window, and scans it. */
+static __always_inline enum sl_http_found sl_walk_scan(sl_source* source, struct sl_stream* stream,
+                                                       struct sl_track* track, struct sl_walk* walk, int response) {
+    __u64 length = walk->left;
+    if (length > SL_HTTP_WINDOW) {
+        length = SL_HTTP_WINDOW;
+    }
+    /* 1..SL_HTTP_WINDOW, also to the verifier of 6.1. */
+    sl_opaque(length);
+    length = ((length - 1) & (SL_HTTP_WINDOW - 1)) + 1;
+    if (sl_walk_load(source, track, walk, (__u32)length, response)) {
+        walk->unsure = SL_REASON_UNOBSERVED_GAP;
+        return SL_HTTP_UNSURE;
+    }
+    __u32 used = 0;
+    enum sl_http_found found = sl_http_scan(&track->scan, response, track->window, (__u32)length, &used);
+    track->next += used;
+    track->bytes += used;
+    walk->left -= used;
+    walk->at += used;
+    if (found == SL_HTTP_HEAD) {
+        found = response ? sl_stream_answer_head(stream, walk) : sl_stream_asked_head(stream);
+    }
+    if (found == SL_HTTP_UNSURE && !walk->unsure) {
+        walk->unsure = track->scan.unsure;
+    }
+    return found;
+}
+
+/* One window, and the body around it. 1: done. */
 static __always_inline int sl_walk_window(sl_source* source, struct sl_stream* stream, struct sl_track* track,
                                           struct sl_walk* walk, int response) {
-    enum sl_http_found found = SL_HTTP_MORE;
-    __u64 left = walk->left;
-    if (track->scan.left) {
-        const __u64 passed = sl_http_skip(&track->scan, left, &found);
-        left -= passed;
-        walk->at += passed;
-        track->next += (__u32)passed;
-        track->bytes += passed;
-    }
-    if (found == SL_HTTP_MORE && left) {
-        __u64 length = left;
-        if (length > SL_HTTP_WINDOW) {
-            length = SL_HTTP_WINDOW;
-        }
-        /* 1..SL_HTTP_WINDOW, also to the verifier of 6.1. */
-        sl_opaque(length);
-        length = ((length - 1) & (SL_HTTP_WINDOW - 1)) + 1;
-        if (sl_walk_load(source, track, walk, (__u32)length, response)) {
-            walk->unsure = SL_REASON_UNOBSERVED_GAP;
-            return 1;
-        }
-        const __u32 scanned = (__u32)sl_track_scan(track, (__u32)length, response);
-        found = (enum sl_http_found)(scanned & 0xff);
-        left -= scanned >> 8;
-        walk->at += scanned >> 8;
-        walk->left = left;
-        if (found == SL_HTTP_HEAD) {
-            found = response ? sl_stream_answer_head(stream, walk) : sl_stream_asked_head(stream);
-        }
-        if (found == SL_HTTP_UNSURE && !walk->unsure) {
-            walk->unsure = track->scan.unsure;
+    enum sl_http_found found = sl_walk_pass(track, walk);
+    if (found == SL_HTTP_MORE && walk->left) {
+        found = sl_walk_scan(source, stream, track, walk, response);
+        if (found == SL_HTTP_MORE) {
+            found = sl_walk_pass(track, walk);
         }
     }
-    walk->left = left;
     track->ended = found == SL_HTTP_END;
-    return found != SL_HTTP_MORE || left == 0;
+    return found != SL_HTTP_MORE || walk->left == 0;
 }
 
 SL_FUNCTION int sl_sent_window(sl_source* source, struct sl_stream* stream, struct sl_walk* walk) {
@@ -177,9 +190,12 @@ static __always_inline __u32 sl_walk_all(struct sl_walker* walker, const struct 
     if (track->ended) {
         return response ? SL_REASON_UNOBSERVED_UNASKED : SL_REASON_UNOBSERVED_PIPELINED;
     }
+    /* Mostly one call does; each turn of a loop costs another. */
     if (response) {
-        SL_LOOP(SL_TRACK_STEPS, sl_walk_received, walker);
-    } else {
+        if (!sl_received_window(walker->source, walker->stream, &walker->walk)) {
+            SL_LOOP(SL_TRACK_STEPS, sl_walk_received, walker);
+        }
+    } else if (!sl_sent_window(walker->source, walker->stream, &walker->walk)) {
         SL_LOOP(SL_TRACK_STEPS, sl_walk_sent, walker);
     }
     if (walk->unsure) {
