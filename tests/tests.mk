@@ -5,7 +5,7 @@
 #   tests/fuzz/NAME_fuzz.cc     libFuzzer, clang, ASan + UBSan
 UNIT_ROOMS := $(sort $(foreach f,$(wildcard tests/unit/*/*_test.cc),$(notdir $(patsubst %/,%,$(dir $(f))))))
 # Rooms whose code runs on more than one thread, and the decision core that they share.
-TSAN_ROOMS := $(filter compile source admin daemon lib,$(UNIT_ROOMS))
+TSAN_ROOMS := $(filter compile source admin daemon io proxy lib,$(UNIT_ROOMS))
 # Tests of bpf/lib need nothing of userspace.
 test-archives = $(if $(filter lib,$(2)),,$(call room-archives,$(1),$(2)))
 
@@ -19,6 +19,9 @@ endef
 $(foreach r,$(UNIT_ROOMS),$(eval $(call unit,asan,$(r))))
 $(foreach r,$(TSAN_ROOMS),$(eval $(call unit,tsan,$(r))))
 UNIT_TESTS := $(patsubst %,$(BUILD)/asan/tests/unit_%,$(UNIT_ROOMS)) $(patsubst %,$(BUILD)/tsan/tests/unit_%,$(TSAN_ROOMS))
+
+# Tests of the codec ask llhttp as well.
+$(foreach v,asan tsan,$(eval $(patsubst %.cc,$(BUILD)/$(v)/%.o,$(wildcard tests/unit/http/*.cc)): CXXFLAGS_$(v) += -isystem /usr/share/include))
 
 # Release ones are for the other kernels of `make kernels`.
 # bpf-test VARIANT,NAME
@@ -37,7 +40,7 @@ KERNEL_TESTS := $(patsubst %,$(BUILD)/release/tests/bpf_%,$(BPF_TEST_NAMES))
 # A fuzz target says which rooms it needs: `// rooms: config base`; without that line they are the room that it is named
 # after (ROOM_fuzz.cc, ROOM_what_fuzz.cc) and those to its right. Clang compiles the rooms itself, because coverage needs
 # its instrumentation; clang 19 because 14 cannot read libstdc++'s <expected>.
-FUZZ_CXXFLAGS := -std=c++23 -g -O1 -MMD -MP -Wno-deprecated-declarations -fsanitize=address,undefined -fno-sanitize-recover=all \
+FUZZ_CXXFLAGS := -std=c++23 -g1 -O1 -MMD -MP -Wno-deprecated-declarations -fsanitize=address,undefined -fno-sanitize-recover=all \
     -fno-omit-frame-pointer -Iuserspace -Iinclude -I.
 fuzz-room = $(filter $(firstword $(subst _, ,$(1))),$(ROOMS))
 fuzz-rooms = $(or $(shell sed -n 's,^// rooms: *,,p' tests/fuzz/$(1)_fuzz.cc),$(if $(fuzz-room),$(call rooms-from,$(fuzz-room),$(ROOMS))))
@@ -56,14 +59,10 @@ endef
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.cc,%,$(wildcard tests/fuzz/*_fuzz.cc))
 $(foreach f,$(FUZZ_NAMES),$(eval $(call fuzzer,$(f))))
 
-# The scanner's oracle: llhttp, of which Debian ships the sources.
-LLHTTP := $(patsubst %,$(BUILD)/fuzz/llhttp/%.o,llhttp api http)
-$(LLHTTP): $(BUILD)/fuzz/llhttp/%.o: | $(BUILD)/.setup
-	@mkdir -p $(@D)
-	$(call say,CC)
-	$(Q)$(FUZZ_CXX) -x c -O1 -w -DLLHTTP_STRICT_MODE=1 -fsanitize=fuzzer-no-link -I/usr/share/include/llhttp -c /usr/share/llhttp/$*.c -o $@
-$(BUILD)/fuzz/http1: $(LLHTTP)
-$(BUILD)/fuzz/obj/tests/fuzz/http1_fuzz.o: FUZZ_CXXFLAGS += -I/usr/share/include -DLLHTTP_STRICT_MODE=1
+# llhttp in the variant for fuzzing: a part of the http room, and the oracle of the scanner and of the codec.
+$(eval $(call llhttp,$(BUILD)/fuzz,$(FUZZ_CXX),-O1 -fsanitize=fuzzer-no-link))
+$(BUILD)/fuzz/http1 $(foreach f,$(FUZZ_NAMES),$(if $(filter http,$(call fuzz-rooms,$(f))),$(BUILD)/fuzz/$(f))): $(call llhttp-objects,$(BUILD)/fuzz)
+$(BUILD)/fuzz/obj/userspace/http/%.o $(BUILD)/fuzz/obj/tests/fuzz/%.o: FUZZ_CXXFLAGS += -isystem /usr/share/include
 FUZZERS := $(patsubst %,$(BUILD)/fuzz/%,$(FUZZ_NAMES))
 
 # What `make kernels` runs inside each kernel: the agent's own loader, and the tests of the programs.
@@ -78,7 +77,10 @@ BENCH_TOOLS := $(patsubst tests/bench/%.cc,$(BUILD)/bench/%,$(wildcard tests/ben
 $(BENCH_TOOLS): $(BUILD)/bench/%: $(BUILD)/release/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CXX) $(LDFLAGS_release) $^ -lpthread -o $@
+	$(Q)$(CXX) $(LDFLAGS_release) $^ $(LIBS_bench) -lpthread -o $@
+# The bare forwarder is the product's event loop.
+$(BUILD)/bench/forward: $(BUILD)/release/libio.a
+$(BUILD)/bench/forward: LIBS_bench := $(LIBS_io)
 
 .PHONY: tests fuzzers kernel-tools bench-tools
 tests: $(UNIT_TESTS) $(BPF_TESTS) $(FUZZERS) products $(BUILD)/asan/bin/sluiced $(BUILD)/asan/bin/sluice
