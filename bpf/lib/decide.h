@@ -126,8 +126,12 @@ static __always_inline __u32 sl_choose_spill(const struct sl_tables* t, const st
     return SL_REASON_NONE;
 }
 
-/* Draws a column of the alias table (Walker 1977, Vose 1991): upper half of the word for the column, lower half against
- * its threshold. */
+/* Which column of an alias table a random word draws (Walker 1977, Vose 1991): its upper half picks the column, the
+ * lower half is held against that column's threshold. */
+static __always_inline __u32 sl_column_drawn(__u64 draw, __u32 count) {
+    return (__u32)(((draw >> 32) * count) >> 32);
+}
+
 static __always_inline const struct sl_destination* sl_choose_destination(const struct sl_tables* t,
                                                                           const struct sl_route* route,
                                                                           struct sl_ask* ask,
@@ -137,7 +141,7 @@ static __always_inline const struct sl_destination* sl_choose_destination(const 
         return 0;
     }
     const __u64 draw = sl_random_next(&ask->random);
-    __u32 column = (__u32)(((draw >> 32) * count) >> 32);
+    __u32 column = sl_column_drawn(draw, count);
     const struct sl_destination* destination = sl_destination_at(t, (__u64)route->destination_first + column);
     if (destination && (__u32)draw >= destination->threshold) {
         column = destination->alias;
@@ -148,6 +152,29 @@ static __always_inline const struct sl_destination* sl_choose_destination(const 
     }
     choice->destination = column;
     return destination;
+}
+
+/* Resolves choice->cluster in choice->generation to choice->cluster_row: SL_REASON_NONE, NO_GENERATION, TABLE_CORRUPT,
+ * or NO_CLUSTER for SL_NONE. */
+static __always_inline __u32 sl_choose_row(const struct sl_tables* t, struct sl_choice* choice,
+                                           struct sl_cluster** cluster, const struct sl_cluster_row** policy) {
+    __u32 row = SL_NONE;
+    if (choice->cluster == SL_NONE) {
+        return SL_REASON_NO_CLUSTER;
+    }
+    *cluster = sl_cluster_at(t, choice->cluster);
+    if (!*cluster) {
+        return SL_REASON_TABLE_CORRUPT;
+    }
+    if (!sl_slot_row((*cluster)->slot, choice->generation, &row)) {
+        return SL_REASON_NO_GENERATION;
+    }
+    choice->cluster_row = row;
+    *policy = sl_cluster_row_at(t, row);
+    if (!*policy) {
+        return SL_REASON_TABLE_CORRUPT;
+    }
+    return SL_REASON_NONE;
 }
 
 static __always_inline __u32 sl_choose_cluster_inner(const struct sl_tables* t, __u32 service, struct sl_ask* ask,
@@ -170,23 +197,13 @@ static __always_inline __u32 sl_choose_cluster_inner(const struct sl_tables* t, 
         return SL_REASON_TABLE_CORRUPT;
     }
     choice->cluster = destination->cluster;
-    if (choice->cluster == SL_NONE) {
-        return SL_REASON_NO_CLUSTER;
+    struct sl_cluster* cluster;
+    const struct sl_cluster_row* policy;
+    const __u32 reason = sl_choose_row(t, choice, &cluster, &policy);
+    if (reason != SL_REASON_NONE) {
+        return reason;
     }
-    struct sl_cluster* cluster = sl_cluster_at(t, choice->cluster);
-    if (!cluster) {
-        return SL_REASON_TABLE_CORRUPT;
-    }
-    if (!sl_slot_row(cluster->slot, choice->generation, &row)) {
-        return SL_REASON_NO_GENERATION;
-    }
-    const struct sl_cluster_row* policy = sl_cluster_row_at(t, row);
-    if (!policy) {
-        return SL_REASON_TABLE_CORRUPT;
-    }
-    choice->cluster_row = row;
-    if (route->on_subset_down == SL_ON_SUBSET_DOWN_SPILL &&
-        !sl_cluster_usable(t, cluster, policy, ask->reach, ask->now_ns)) {
+    if ((route->flags & SL_ROUTE_SPILL) && !sl_cluster_usable(t, cluster, policy, ask->reach, ask->now_ns)) {
         return sl_choose_spill(t, route, ask, choice);
     }
     return SL_REASON_NONE;

@@ -3,11 +3,13 @@
 #include <linux/in.h>
 #include <linux/tcp.h>
 
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "account.h"
 #include "kernel_view.h"
 #include "maps/accounting.h"
+#include "maps/captures.h"
 #include "maps/conns.h"
 #include "maps/tables.h"
 #include "requests.h"
@@ -17,6 +19,7 @@ char LICENSE[] SEC("license") = "GPL";
 /* Timer ticks a second of this kernel, set before loading: the SYN timer is told in ticks. */
 const volatile __u32 ticks_per_second = 100;
 
+#define SL_AF_INET 2
 #define SL_SOL_SOCKET 1
 #define SL_SO_KEEPALIVE 9
 /* TCP's first SYN timer: a shorter connectTimeout needs a shorter one. */
@@ -103,10 +106,62 @@ static __always_inline __u32 sl_latency_bucket(__u64 ns) {
     return bucket < SL_LATENCY_BUCKETS ? bucket : SL_LATENCY_BUCKETS - 1;
 }
 
+/* The client's end, as the agent will see it. Clang would read one word through a pointer that is either address, which
+ * the verifier does not allow of a context. */
+static __always_inline void sl_capture_key_of(struct bpf_sock_ops* ctx, struct sl_capture_key* key) {
+    __u32* address = (__u32*)key->address;
+    __u32 v4 = ctx->local_ip4;
+    asm volatile("" : "+r"(v4));
+    const int is_v4 = ctx->family == SL_AF_INET || ctx->remote_ip6[2] == bpf_htonl(0xffff);
+    key->netns_cookie = bpf_get_netns_cookie(ctx);
+    key->port = bpf_htons((__u16)ctx->local_port);
+    address[0] = ctx->local_ip6[0];
+    address[1] = ctx->local_ip6[1];
+    address[2] = ctx->local_ip6[2];
+    address[3] = ctx->local_ip6[3];
+    if (is_v4) {
+        address[0] = 0;
+        address[1] = 0;
+        address[2] = bpf_htonl(0xffff);
+        address[3] = v4;
+    }
+}
+
+/* Before the SYN leaves, so the agent finds it however soon it accepts. */
+static __always_inline void sl_captured(struct bpf_sock_ops* ctx, const struct sl_conn* conn) {
+    struct sl_capture_key key = {};
+    sl_capture_key_of(ctx, &key);
+    struct sl_capture capture = {
+        .started_ns = conn->started_ns,
+        .client = conn->client,
+        .service = conn->service,
+        .workload = conn->workload,
+        .dialled_port = conn->dialled_port,
+    };
+    __builtin_memcpy(capture.dialled_address, conn->dialled_address, sizeof(capture.dialled_address));
+    if (bpf_map_update_elem(&captures, &key, &capture, BPF_ANY)) {
+        sl_count(SL_REASON_CAPTURES_FULL);
+    }
+}
+
+/* The end of a captured connection. Once established, the agent accepts it, also when the client has left: what the
+ * client wrote is still there. */
+static __always_inline void sl_capture_closed(struct bpf_sock_ops* ctx, struct sl_conn* conn, __u32 state) {
+    if (state == BPF_TCP_SYN_SENT) {
+        struct sl_capture_key key = {};
+        sl_capture_key_of(ctx, &key);
+        bpf_map_delete_elem(&captures, &key);
+    }
+    conn->generation = 0;
+}
+
 static __always_inline void sl_started(struct bpf_sock_ops* ctx) {
     struct sl_conn* conn = sl_conn_of(ctx);
     if (conn) {
         conn->tcp_flags |= SL_CONN_TCP_STARTED;
+        if (conn->outcome == SL_REASON_CAPTURED) {
+            sl_captured(ctx, conn);
+        }
         sl_watch(ctx);
     }
 }
@@ -256,6 +311,10 @@ static __always_inline void sl_to_close(struct bpf_sock_ops* ctx, __u32 state) {
     struct bpf_sock* sk = ctx->sk;
     struct sl_tables t = {};
     if (!conn || !sk || !sl_tables_health(&t)) {
+        return;
+    }
+    if (conn->outcome == SL_REASON_CAPTURED) {
+        sl_capture_closed(ctx, conn, state);
         return;
     }
     struct tcp_sock* tp = sl_tcp(sk);

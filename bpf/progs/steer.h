@@ -9,6 +9,8 @@
 #include <bpf/bpf_helpers.h>
 
 #include "account.h"
+#include "capture.h"
+#include "decision.h"
 #include "lib/decide.h"
 #include "lib/hash.h"
 #include "maps/accounting.h"
@@ -20,34 +22,12 @@
 #define SL_CGROUP_LEVELS 16
 
 #define SL_AF_INET6 10
-#define SL_MAPPED bpf_htonl(0xffff) /* third word of an IPv4 address as IPv6 */
 
-enum sl_verdict {
-    SL_LEAVE,  /* not for a mesh address */
-    SL_STEER,  /* to the endpoint of the decision */
-    SL_REFUSE, /* ECONNREFUSED, and counted why */
-};
-
-/* What sl_decide is asked, and what it answers. Small: its stack and its caller's share 512 bytes. */
-struct sl_decision {
-    struct sl_ask ask;
-    __u32 service;
-    __u32 workload;
-    __u32 cluster; /* chosen, or the one that refused; SL_NONE: none */
-    __u32 placed;  /* 0 with SL_REASON_NONE: there is no such service in this generation */
-    union {
-        struct sl_service_key dialled; /* before */
-        struct {
-            __u32 endpoint[4]; /* network byte order, v4-mapped */
-            __be16 port;
-        }; /* after, when placed */
-    };
-};
-
-/* The client whose cgroup is nearest above the caller's: workload in the upper half, scope in the lower; 0: unknown. */
-SL_FUNCTION __u64 sl_who_asks(void) {
+/* The client whose cgroup is nearest above the caller's: workload in the upper half, scope in the lower; 0: unknown.
+ * *cgroup: its id. */
+SL_FUNCTION __u64 sl_who_asks(__u64* cgroup) {
     const struct sl_control* c = SL_TABLE_VALUE(control);
-    if (!c || !sl_load(&c->client_count)) {
+    if (!c || !cgroup || !sl_load(&c->client_count)) {
         return 0;
     }
     for (int level = SL_CGROUP_LEVELS - 1; level >= 0; --level) {
@@ -57,6 +37,7 @@ SL_FUNCTION __u64 sl_who_asks(void) {
         }
         const struct sl_client* client = bpf_map_lookup_elem(&clients, &id);
         if (client) {
+            *cgroup = id;
             return (__u64)client->workload << 32 | client->scope;
         }
     }
@@ -167,7 +148,8 @@ static __always_inline __u32 sl_place(const struct sl_tables* t, struct sl_decis
 }
 
 /* Decides, and takes what the connection holds if there is storage (`conn`) to remember it. Returns enum sl_reason;
- * nothing is held then unless it is SL_REASON_NONE. */
+ * nothing is held then unless it is SL_REASON_NONE. What the proxy lane carries is only decided once d->alone says so.
+ */
 SL_FUNCTION int sl_decide(struct sl_decision* d, struct sl_conn* conn) {
     struct sl_tables t;
     if (!d || !sl_tables_all(&t)) {
@@ -176,6 +158,17 @@ SL_FUNCTION int sl_decide(struct sl_decision* d, struct sl_conn* conn) {
     struct sl_choice choice;
     __u32 reason = sl_choose_cluster(&t, d->service, &d->ask, &choice);
     d->cluster = choice.cluster;
+    /* What the verifier learns of the number here would make it walk all that follows twice. */
+    __u64 row = choice.route;
+    asm volatile("%0 += 0" : "+r"(row));
+    const struct sl_route* route = sl_route_at(&t, row);
+    if (route && (route->flags & SL_ROUTE_PROXY) && !d->alone) {
+        d->proxied = route->flags;
+        if (conn) {
+            conn->generation = choice.generation; /* the caller clears it, or captures */
+        }
+        return SL_REASON_NONE;
+    }
     if (reason != SL_REASON_NONE || choice.route == SL_NONE) {
         return reason;
     }
@@ -214,11 +207,32 @@ static __always_inline void sl_bound_to(struct sl_decision* d, __u64 high, __u64
     d->ask.key = sl_hash_words(high, low);
 }
 
+/* A service of the proxy lane: to the agent; without one, by the weights of its fallback, or not at all. */
+static __always_inline int sl_to_proxy(struct bpf_sock_addr* ctx, struct sl_decision* d, struct sl_conn* conn) {
+    if (conn && sl_find_door(ctx, d)) {
+        sl_conn_capture(conn, d);
+        sl_count(SL_REASON_CAPTURED);
+        d->placed = 1;
+        return SL_REASON_NONE;
+    }
+    if (conn) {
+        conn->generation = 0;
+    }
+    sl_report_unheard(ctx, d->ask.now_ns);
+    if (d->proxied & SL_ROUTE_NO_FALLBACK) {
+        d->cluster = SL_NONE;
+        return SL_REASON_CAPTURE_REFUSED;
+    }
+    sl_count(SL_REASON_CAPTURE_FALLBACK);
+    d->alone = 1;
+    return sl_decide(d, conn);
+}
+
 /* The body of both connect programs. d->dialled and d->ask.reach are given; d->ask.key if the socket is bound. Else
  * client workload and network namespace stand for it in consistentHash, as the kernel would choose the same source
  * address for the same peer. SL_STEER: d->endpoint and d->port are where it goes. */
 static __always_inline enum sl_verdict sl_steer(struct bpf_sock_addr* ctx, struct sl_decision* d) {
-    const __u64 client = sl_who_asks();
+    const __u64 client = sl_who_asks(&d->client);
     const __u32* service = sl_what_is_dialled(&d->dialled, (__u32)client);
     const int tcp = ctx->protocol == IPPROTO_TCP;
     struct sl_conn* conn = 0;
@@ -228,7 +242,7 @@ static __always_inline enum sl_verdict sl_steer(struct bpf_sock_addr* ctx, struc
     if (conn && conn->generation) {
         sl_conn_forget(conn, bpf_ktime_get_ns());
     }
-    if (!service) {
+    if (!service || (conn && (conn->tcp_flags & SL_CONN_AGENT))) {
         return SL_LEAVE;
     }
     if (conn) {
@@ -246,7 +260,7 @@ static __always_inline enum sl_verdict sl_steer(struct bpf_sock_addr* ctx, struc
     d->ask.now_ns = bpf_ktime_get_ns();
     d->ask.random.state = ((__u64)bpf_get_prandom_u32() << 32) | bpf_get_prandom_u32();
     int reason = sl_decide(d, conn);
-    if (reason == SL_REASON_NONE && !d->placed && d->dialled.scope) {
+    if (reason == SL_REASON_NONE && !d->placed && !d->proxied && d->dialled.scope) {
         /* The scope's own record is not in force yet, or no longer: what all see is. */
         d->dialled.scope = 0;
         service = bpf_map_lookup_elem(&service_index, &d->dialled);
@@ -259,6 +273,9 @@ static __always_inline enum sl_verdict sl_steer(struct bpf_sock_addr* ctx, struc
     if (reason == SL_REASON_NO_GENERATION) {
         sl_count(reason);
         reason = sl_decide(d, conn); /* with the generation in force by now */
+    }
+    if (d->proxied) {
+        reason = sl_to_proxy(ctx, d, conn);
     }
     if (reason == SL_REASON_TABLE_CORRUPT || reason == SL_REASON_NO_GENERATION) {
         sl_count(reason);

@@ -58,7 +58,6 @@ class Rules {
             endpoint.flags = SL_ENDPOINT_LISTED;
             endpoint.cluster = number;
             endpoint.workload = 1000 + index;
-            endpoint.weight = 1;
             t_.endpoint_list[listed_++] = index;
             ++row.endpoint_count;
             row.endpoint_v4_count += address.is_v4() ? 1 : 0;

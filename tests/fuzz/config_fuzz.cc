@@ -1,22 +1,73 @@
 // config::parse on any bytes: it never crashes, every object lies inside the bytes and is found again, alone, in its
-// own range, and an error never yields the object that it is about.
+// own range, an error never yields the object that it is about, and what request lanes read keeps its promises.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "config/http_rule.h"
 #include "config/parse.h"
 
 namespace {
 
 using sluice::Diagnostics;
+using sluice::config::HeaderOps;
 using sluice::config::ObjectPtr;
 using sluice::config::ParseLimits;
 
 void require(bool condition) {
     if (!condition) {
         std::abort();
+    }
+}
+
+bool is_name(const std::string& name) {
+    return !name.empty() && std::ranges::none_of(name, [](char c) { return (c >= 'A' && c <= 'Z') || c <= ' '; });
+}
+
+// Lower case names, and nothing in a value that could begin another line.
+void require_operations(const HeaderOps& ops) {
+    for (const auto* list : {&ops.set, &ops.add}) {
+        for (const auto& [name, value] : *list) {
+            require(is_name(name) && !name.starts_with(':') && name != "content-length" && name != "transfer-encoding");
+            require(value.find_first_of(std::string("\r\n\0", 3)) == std::string::npos);
+        }
+    }
+    for (const std::string& name : ops.remove) {
+        require(is_name(name) && name != "host");
+    }
+}
+
+void require_rule(const sluice::config::WeightedRule& rule) {
+    require((rule.http == nullptr) == rule.needs_request_lane.empty());
+    if (rule.http == nullptr) {
+        require(!rule.destinations.empty());
+        return;
+    }
+    const sluice::config::HttpRule& http = *rule.http;
+    require(rule.destinations.empty() == (http.redirect || http.direct_response));
+    require(!(http.redirect && http.direct_response));
+    require(http.destination_headers.size() <= rule.destinations.size());
+    for (const auto* headers : {&http.headers.request, &http.headers.response}) {
+        require_operations(*headers);
+    }
+    for (const auto& headers : http.destination_headers) {
+        require_operations(headers.request);
+        require_operations(headers.response);
+    }
+    for (const auto& mirror : http.mirrors) {
+        require(mirror.share <= sluice::config::kAlways && !mirror.destination.host.empty());
+    }
+    require(!http.timeout || http.timeout->count() >= 1'000'000);
+    if (http.retries && http.retries->on) {
+        require(http.retries->attempts > 0 && (http.retries->on->on.any()));
+        require(std::ranges::all_of(http.retries->on->codes, [](int code) { return code >= 100 && code <= 599; }));
+    }
+    for (const auto& match : http.matches) {
+        require(std::ranges::all_of(match.headers, [](const auto& named) { return is_name(named.name); }));
+        require(!match.gateways_mesh || match.gateways_given);
     }
 }
 
@@ -37,6 +88,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         require(object->begin < object->end && object->end <= size && object->begin >= last_end);
         last_end = object->end;
         require(!object->key.name.empty() && !object->key.ns.empty());
+        if (const auto* service = std::get_if<sluice::config::VirtualService>(&object->spec)) {
+            std::ranges::for_each(service->http, require_rule);
+        } else if (const auto* experiment = std::get_if<sluice::config::Experiment>(&object->spec)) {
+            require(experiment->buckets > 0 && !experiment->name.empty() && !experiment->key.name.empty());
+        }
         if (object->list_item) {
             continue;
         }

@@ -55,7 +55,7 @@ void tame(sl_tables& t, sl_ask& ask) {
     for (__u64 i = 0; i < t.route_count && t.destination_count != 0; ++i) {
         t.routes[i].destination_first %= t.destination_count;
         t.routes[i].destination_count = 1 + t.routes[i].destination_count % 4;
-        t.routes[i].on_subset_down %= 2;
+        t.routes[i].flags &= SL_ROUTE_SPILL | SL_ROUTE_PROXY | SL_ROUTE_NO_FALLBACK;
     }
     for (__u64 i = 0; i < t.destination_count && t.cluster_count != 0; ++i) {
         t.destinations[i].cluster %= t.cluster_count;

@@ -4,8 +4,15 @@ import yaml
 NS = "ml-serving"
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes values out that stand at several places: rules have no anchors."""
+
+    def ignore_aliases(self, data):
+        return True
+
+
 def text(*objects):
-    return yaml.safe_dump_all(objects, sort_keys=False)
+    return yaml.dump_all(objects, Dumper=_Plain, sort_keys=False)
 
 
 def _object(version, kind, name, ns, spec, annotations=None):

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "admin/explain_rules.h"
 #include "admin/shares.h"
 #include "admin/views.h"
 
@@ -25,14 +26,6 @@ const char* split_name(config::Split split) {
     return "";
 }
 
-Json where_json(const config::ObjectPtr& object, const ViewContext& context) {
-    if (!object) {
-        return nullptr;
-    }
-    Where where = context.where ? context.where(*object) : Where{object->file, object->place.line};
-    return Json{{"object", object->key.text()}, {"file", where.file}, {"line", where.line}};
-}
-
 // Endpoints that take new connections, and those of them that are not ejected.
 std::pair<std::size_t, std::size_t> health_of(const model::Cluster& cluster, const Live* live) {
     std::vector<std::optional<EndpointLive>> now;
@@ -51,6 +44,9 @@ std::pair<std::size_t, std::size_t> health_of(const model::Cluster& cluster, con
 
 // What is seen of the connections that a route places.
 const char* watched_text(const model::Route& route) {
+    if (route.lane == model::Lane::kProxy) {
+        return "answers: each request, by the proxy";
+    }
     bool http = false, http1 = true;
     for (const model::Destination& destination : route.destinations) {
         if (destination.cluster) {
@@ -110,6 +106,14 @@ std::string candidates_text(const std::vector<model::ServicePortPtr>& found) {
 }
 
 }  // namespace
+
+Json where_json(const config::ObjectPtr& object, const ViewContext& context) {
+    if (!object) {
+        return nullptr;
+    }
+    Where where = context.where ? context.where(*object) : Where{object->file, object->place.line};
+    return Json{{"object", object->key.text()}, {"file", where.file}, {"line", where.line}};
+}
 
 bool means(const std::string& name, const model::ServicePort& service) {
     if (service.host == name || service.service_name == name) {
@@ -191,18 +195,21 @@ Json explain(const model::ServicePort& service, const ExplainQuery& query, const
     out["on_subset_down"] = route.spill ? "spill" : "fail";
     out["drain"] = config::drain_name(route.drain);
     out["watched"] = watched_text(route);
+    if (route.lane == model::Lane::kProxy) {
+        out["rules"] = rules_json(service, context);
+        out["without_proxy"] =
+            route.no_fallback.empty() ? "gets `destinations`, by connection" : "is refused: " + route.no_fallback;
+    }
     out["destinations"] = destinations_json(service, now, context);
     out["rule"] = where_json(route.source, context);
     out["service"] = where_json(service.service, context);
     Json shaped = Json::array();
-    for (const model::Destination& destination : route.destinations) {
-        if (destination.cluster) {
-            for (const config::ObjectPtr& source : destination.cluster->sources) {
-                Json entry = where_json(source, context);
-                if (source->key.kind == config::Kind::kDestinationRule &&
-                    std::find(shaped.begin(), shaped.end(), entry) == shaped.end()) {
-                    shaped.push_back(std::move(entry));
-                }
+    for (const model::ClusterPtr& cluster : model::clusters_of(route)) {
+        for (const config::ObjectPtr& source : cluster->sources) {
+            Json entry = where_json(source, context);
+            if (source->key.kind == config::Kind::kDestinationRule &&
+                std::find(shaped.begin(), shaped.end(), entry) == shaped.end()) {
+                shaped.push_back(std::move(entry));
             }
         }
     }

@@ -168,16 +168,16 @@ Result<Server> Server::start(const ServerOptions& options, Backend& backend) {
         impl->doors.push_back(std::move(state));
         return serve(*impl->doors.back(), std::move(listener), threads, options);
     };
-    // TCP first: its address is the likelier mistake, and a failed start should not touch the socket file.
+    // TCP is bound first: its address is the likelier mistake, and a failed start should not touch the socket file. It
+    // answers last: who sees /readyz finds the socket.
+    TcpListener tcp;
     if (!options.http.empty()) {
         auto listener = listen_tcp(options.http);
         if (!listener) {
             return std::unexpected(std::move(listener.error()).within("--http"));
         }
-        impl->port = listener->port;
-        if (auto started = add(Door::kTcp, std::move(listener->fd), listener->host, 1); !started) {
-            return std::unexpected(started.error());
-        }
+        tcp = std::move(*listener);
+        impl->port = tcp.port;
     }
     if (!options.socket.empty()) {
         auto listener = listen_unix(options.socket);
@@ -186,6 +186,11 @@ Result<Server> Server::start(const ServerOptions& options, Backend& backend) {
         }
         impl->socket = options.socket;
         if (auto started = add(Door::kUnix, std::move(*listener), {}, 2); !started) {
+            return std::unexpected(started.error());
+        }
+    }
+    if (tcp.fd) {
+        if (auto started = add(Door::kTcp, std::move(tcp.fd), tcp.host, 1); !started) {
             return std::unexpected(started.error());
         }
     }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "admin/explain_rules.h"
 #include "admin/shares.h"
 
 namespace sluice::admin {
@@ -49,20 +50,19 @@ Json head(const model::ServicePort& service) {
     return Json{{"host", service.host}, {"port", service.port}, {"scope", scope_text(service.scope)}};
 }
 
-// Destinations may share a cluster: one row each.
-std::vector<model::ClusterPtr> clusters_of(const model::ServicePort& service) {
-    std::vector<model::ClusterPtr> out;
-    for (const model::Destination& destination : service.route->destinations) {
-        if (destination.cluster && std::find(out.begin(), out.end(), destination.cluster) == out.end()) {
-            out.push_back(destination.cluster);
-        }
-    }
-    return out;
-}
-
 std::size_t accepting(const model::Cluster& cluster) {
     return static_cast<std::size_t>(
         std::ranges::count_if(cluster.endpoints, [](const model::Endpoint& e) { return e.accepts_new; }));
+}
+
+std::string split_text(const std::vector<model::Destination>& destinations) {
+    std::string split;
+    for (const model::Destination& destination : destinations) {
+        std::string name = subset_text(destination);
+        split += (split.empty() ? "" : " ") + (name.empty() ? destination.text : name) + "=" +
+                 std::to_string(destination.weight);
+    }
+    return split;
 }
 
 Json service_row(const model::ServicePort& service, const ViewContext& context) {
@@ -74,15 +74,38 @@ Json service_row(const model::ServicePort& service, const ViewContext& context) 
     }
     row["addresses"] = addresses;
     row["lane"] = model::lane_name(service.route->lane);
-    std::string split;
-    for (const model::Destination& destination : service.route->destinations) {
-        std::string name = subset_text(destination);
-        split += (split.empty() ? "" : " ") + (name.empty() ? destination.text : name) + "=" +
-                 std::to_string(destination.weight);
-    }
-    row["split"] = split;
+    const std::size_t rules = service.route->http.size();
+    row["split"] = rules > 1 ? fmt::format("{} rules", rules) : split_text(service.route->destinations);
     row["rule"] = place_of(service.route->source, context);
     return row;
+}
+
+// One row a destination of each rule; one without destinations says what it does.
+std::vector<Json> rule_rows(const model::ServicePort& service, const ViewContext& context) {
+    std::vector<Json> out;
+    for (const Json& rule : rules_json(service, context)) {
+        std::string when;
+        for (const Json& text : rule["when"]) {
+            when += (when.empty() ? "" : " or ") + text.get<std::string>();
+        }
+        Json common = head(service);
+        common["when"] = rule["only_for"].is_null() ? when : rule["only_for"].get<std::string>();
+        Json destinations = rule["destinations"];
+        if (destinations.empty()) {
+            destinations.push_back({{"destination", rule["does"].empty() ? Json("") : rule["does"][0]},
+                                    {"weight", nullptr},
+                                    {"share", nullptr}});
+        }
+        for (const Json& destination : destinations) {
+            Json row = common;
+            for (const char* name : {"destination", "weight", "share"}) {
+                row[name] = destination[name];
+            }
+            row["rule"] = rule["at"];
+            out.push_back(std::move(row));
+        }
+    }
+    return out;
 }
 
 std::vector<Json> route_rows(const model::ServicePort& service, const ViewContext& context) {
@@ -129,7 +152,7 @@ Json outlier_text(const model::Cluster& cluster) {
 
 std::vector<Json> subset_rows(const model::ServicePort& service, const ViewContext& context) {
     std::vector<Json> out;
-    for (const model::ClusterPtr& cluster : clusters_of(service)) {
+    for (const model::ClusterPtr& cluster : model::clusters_of(*service.route)) {
         Json row = head(service);
         row["destination_host"] = cluster->host;
         row["subset"] = cluster->subset;
@@ -169,7 +192,7 @@ void endpoint_columns(Json& row, const std::optional<EndpointLive>& live) {
 
 std::vector<Json> endpoint_rows(const model::ServicePort& service, const ViewContext& context) {
     std::vector<Json> out;
-    for (const model::ClusterPtr& cluster : clusters_of(service)) {
+    for (const model::ClusterPtr& cluster : model::clusters_of(*service.route)) {
         std::vector<std::optional<EndpointLive>> live;
         if (context.live) {
             live = context.live->endpoints(*cluster);
@@ -198,7 +221,8 @@ std::vector<Json> rows(List what, const model::ServicePort& service, const ViewC
         case List::kServices:
             return {service_row(service, context)};
         case List::kRoutes:
-            return route_rows(service, context);
+            return service.route->lane == model::Lane::kProxy ? rule_rows(service, context)
+                                                              : route_rows(service, context);
         case List::kSubsets:
             return subset_rows(service, context);
         case List::kEndpoints:

@@ -19,8 +19,11 @@ struct ViewContext {
     std::function<Where(const config::Object&)> where{};
 };
 
-// One row a service port (kServices), destination (kRoutes), cluster (kSubsets) or endpoint (kEndpoints) of this
-// service.
+// {object, file, line}; null for null.
+Json where_json(const config::ObjectPtr& object, const ViewContext& context);
+
+// One row a service port (kServices), destination (kRoutes; on the proxy lane of each rule), cluster (kSubsets) or
+// endpoint (kEndpoints) of this service.
 std::vector<Json> rows(List what, const model::ServicePort& service, const ViewContext& context);
 
 using Services = std::map<model::ServicePortKey, model::ServicePortPtr>;
@@ -30,6 +33,8 @@ using Services = std::map<model::ServicePortKey, model::ServicePortPtr>;
 bool means(const std::string& name, const model::ServicePort& service);
 
 // What a client of `query.client` that dials this service port gets. Errors: no such service, or several and no port.
+// On the proxy lane `rules` (rules_json()) tell what requests get, `without_proxy` what a client gets that finds no
+// proxy in its namespace, and `destinations` are those of that client.
 Result<model::ServicePortPtr> find_service(const Services& services, const ExplainQuery& query);
 Json explain(const model::ServicePort& service, const ExplainQuery& query, const ViewContext& context);
 

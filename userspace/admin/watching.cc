@@ -91,21 +91,38 @@ Json connection_row(const sl_connection& connection, const Known& known, bool ol
     return row;
 }
 
-Json sample_row(const sl_sample& sample, const Known& known, const std::string& endpoint, std::int64_t ended_unix_ns) {
+Json sample_row(const proxy::Sample& sample, const Known& known, const std::string& endpoint,
+                std::int64_t ended_unix_ns) {
+    const sl_sample& seen = sample.seen;
+    const auto text = [](const auto& chars) { return chars[0] == 0 ? Json(nullptr) : Json(chars.data()); };
     Json row{{"time", unix_time_text(ended_unix_ns)}};
-    row["client"] = client_name(known.client);
+    row["client"] = sample.proxied ? text(sample.client) : client_name(known.client);
     service_columns(row, known);
+    if (sample.proxied && sample.port != 0) {
+        row["host"] = text(sample.host);
+        row["port"] = sample.port;
+    }
     row["endpoint"] = endpoint;
-    row["method"] = method_name(sample.method);
-    row["status"] = sample.status;
-    row["duration_ms"] = milliseconds(sample.duration_ns);
-    row["first_byte_ms"] = sample.first_byte_ns == 0 ? Json(nullptr) : Json(milliseconds(sample.first_byte_ns));
-    row["request_bytes"] = sample.request_bytes;
-    row["response_bytes"] = sample.response_bytes;
-    const bool whole = sample.reason == SL_REASON_NONE;
-    row["flag"] = whole ? "-" : telemetry::reason_flag(sample.reason);
-    row["reason"] = whole ? Json(nullptr) : Json(telemetry::reason_label(sample.reason));
-    row["connection"] = sample.cookie;
+    row["method"] = sample.proxied ? text(sample.method) : Json(method_name(seen.method));
+    row["status"] = seen.status;
+    row["duration_ms"] = milliseconds(seen.duration_ns);
+    row["first_byte_ms"] = seen.first_byte_ns == 0 ? Json(nullptr) : Json(milliseconds(seen.first_byte_ns));
+    row["request_bytes"] = seen.request_bytes;
+    row["response_bytes"] = seen.response_bytes;
+    if (sample.proxied) {
+        std::string flags;
+        proxy::write_flags(sample.flags, flags);
+        row["flag"] = flags;
+        row["reason"] = sample.flags == 0 ? Json(nullptr) : text(sample.details);
+    } else {
+        const bool whole = seen.reason == SL_REASON_NONE;
+        row["flag"] = whole ? "-" : telemetry::reason_flag(seen.reason);
+        row["reason"] = whole ? Json(nullptr) : Json(telemetry::reason_label(seen.reason));
+    }
+    row["connection"] = sample.proxied ? Json(nullptr) : Json(seen.cookie);
+    row["lane"] = sample.proxied ? "proxy" : "direct";
+    row["route"] = sample.proxied ? text(sample.route) : Json(nullptr);
+    row["attempts"] = sample.proxied ? Json(sample.attempts) : Json(nullptr);
     return row;
 }
 

@@ -6,6 +6,7 @@
 
 #include "admin/backend.h"
 #include "model/mesh.h"
+#include "proxy/sampler.h"
 #include "sluice/abi/http.h"
 
 namespace sluice::admin {
@@ -20,8 +21,11 @@ struct Known {
 // `older`: the weights that placed it are no longer those in force. `now_ns`: CLOCK_MONOTONIC.
 Json connection_row(const sl_connection& connection, const Known& known, bool older, std::uint64_t now_ns);
 
-// `endpoint` as ADDRESS:PORT; `ended_unix_ns` is the request's end by the wall clock.
-Json sample_row(const sl_sample& sample, const Known& known, const std::string& endpoint, std::int64_t ended_unix_ns);
+// `endpoint` as ADDRESS:PORT; `ended_unix_ns` is the request's end by the wall clock. Of a proxied request `flag` has
+// all of Envoy's flags, `reason` is Envoy's response code details when there are any; route and attempts are null for
+// others.
+Json sample_row(const proxy::Sample& sample, const Known& known, const std::string& endpoint,
+                std::int64_t ended_unix_ns);
 
 const char* method_name(std::uint8_t method);
 // "yes", "tcp" for a port that is not HTTP, else the reason's label.

@@ -68,8 +68,8 @@ std::string row_text(const sl_service& s) {
                        slots_text(s.slot));
 }
 std::string row_text(const sl_route& r) {
-    return fmt::format("generation={} service={} destinations={}+{} on_subset_down={} open={}", r.generation, r.service,
-                       r.destination_first, r.destination_count, r.on_subset_down, r.open);
+    return fmt::format("generation={} service={} destinations={}+{} flags={} open={}", r.generation, r.service,
+                       r.destination_first, r.destination_count, r.flags, r.open);
 }
 std::string row_text(const sl_destination& d) {
     return fmt::format("cluster={} weight={} threshold={} alias={}", index_text(d.cluster), d.weight, d.threshold,
@@ -182,6 +182,19 @@ std::string entry_text(const std::string& name, const void* key, const void* val
     if (name == "drains") {
         return fmt::format("cookie={} mode={}", copy<std::uint64_t>(key), copy<std::uint32_t>(value));
     }
+    if (name == "doors") {
+        const auto v = copy<sl_door>(value);
+        return fmt::format("netns={} port_v4={} port_v6={} beacon_v4={} beacon_v6={}", copy<std::uint64_t>(key),
+                           host_order(v.port_v4), host_order(v.port_v6), host_order(v.beacon_v4),
+                           host_order(v.beacon_v6));
+    }
+    if (name == "captures") {
+        const auto k = copy<sl_capture_key>(key);
+        const auto v = copy<sl_capture>(value);
+        return fmt::format("netns={} from={} dialled={} service={} workload={} cgroup={} started_ns={}", k.netns_cookie,
+                           address_text(k.address, k.port), address_text(v.dialled_address, v.dialled_port), v.service,
+                           v.workload, v.client, v.started_ns);
+    }
     if (name == "requests") {
         const auto k = copy<sl_request_key>(key);
         const auto v = copy<sl_request_counts>(value);
@@ -212,6 +225,12 @@ Result<std::vector<MapInfo>> Kernel::maps() const {
         row_sizes[table.name] = table.row_size;
     }
     std::vector<MapInfo> result;
+    for (const Table& table : heap_ ? flat_tables() : std::vector<Table>()) {
+        MapInfo info{.name = table.name, .type = "memory", .value_size = table.row_size};
+        info.max_entries = table.rows == nullptr ? 1 : capacities_.*table.rows;
+        each_row(table.name, tables_, identities_, [&](std::uint64_t, const auto&) { ++info.used; });
+        result.push_back(std::move(info));
+    }
     for (const auto& [name, map] : maps_) {
         const char* type = libbpf_bpf_map_type_str(static_cast<bpf_map_type>(map.type));
         MapInfo info{name,       type ? type : "?", map.key_size, map.value_size, map.max_entries, map.max_entries,
@@ -238,19 +257,19 @@ Result<std::vector<MapInfo>> Kernel::maps() const {
 }
 
 Result<std::vector<std::string>> Kernel::dump(const std::string& name) const {
+    Lines lines;
+    if (each_row(name, tables_, identities_, [&](std::uint64_t index, const auto& row) {
+            lines.push_back(fmt::format("{} {}", index, row_text(row)));
+        })) {
+        return lines;
+    }
     const auto found = maps_.find(name);
     if (found == maps_.end()) {
         std::string names;
         for (const auto& [known, map] : maps_) {
             names += " " + known;
         }
-        return fail("no map " + name + "; there are:" + names);
-    }
-    Lines lines;
-    if (each_row(name, tables_, identities_, [&](std::uint64_t index, const auto& row) {
-            lines.push_back(fmt::format("{} {}", index, row_text(row)));
-        })) {
-        return lines;
+        return fail("no map " + name + "; there are:" + (heap_ ? " those of `sluice map list`" : names));
     }
     if (name == "counters") {
         auto values = counters();

@@ -24,15 +24,41 @@ Result<Kernel> Kernel::open(const KernelOptions& options) {
     return Opener(options).run();
 }
 
+Kernel Kernel::without_programs(const Capacities& c) {
+    Kernel kernel;
+    kernel.capacities_ = c;
+    kernel.heap_ = std::make_unique<compile::HeapTables>(compile::HeapCapacities{.services = c.services,
+                                                                                 .routes = c.routes,
+                                                                                 .destinations = c.destinations,
+                                                                                 .clusters = c.clusters,
+                                                                                 .cluster_rows = c.cluster_rows,
+                                                                                 .endpoint_list = c.endpoint_list,
+                                                                                 .endpoints = c.endpoints,
+                                                                                 .hash_entries = c.hash_entries,
+                                                                                 .identities = c.identities});
+    kernel.tables_ = kernel.heap_->tables();
+    kernel.identities_ = kernel.heap_->identities();
+    return kernel;
+}
+
 Result<> Kernel::uninstall(const KernelOptions& options) {
     return Pins(options.bpffs).remove_all();
 }
 
+Result<> Kernel::take_lock(const KernelOptions& options) {
+    auto lock = heap_ ? Result<Fd>() : Pins(options.bpffs).prepare();
+    if (!lock) {
+        return std::unexpected(lock.error());
+    }
+    lock_ = std::move(*lock);
+    return {};
+}
+
 compile::ServiceIndex& Kernel::services() {
-    return *service_index_;
+    return heap_ ? heap_->services() : *service_index_;
 }
 compile::ClientIndex& Kernel::clients() {
-    return *client_index_;
+    return heap_ ? heap_->clients() : *client_index_;
 }
 
 Result<> Kernel::map_tables() {
@@ -72,19 +98,31 @@ Result<> Kernel::map_tables() {
 }
 
 Result<> Kernel::for_each_flow(const std::function<void(const sl_flow_key&, const sl_flow&)>& fn) const {
+    if (heap_) {
+        return Result<>();
+    }
     return for_each_entry_of<sl_flow_key, sl_flow>(maps_.at("flows"), fn);
 }
 
 Result<> Kernel::erase_flows(const std::function<bool(const sl_flow_key&)>& fn) {
+    if (heap_) {
+        return Result<>();
+    }
     return erase_entries<sl_flow_key>(maps_.at("flows"),
                                       [&](const sl_flow_key& key) { return key.workload != SL_NONE && fn(key); });
 }
 
 Result<> Kernel::for_each_limit(const std::function<void(const sl_limit_key&, const sl_limit&)>& fn) const {
+    if (heap_) {
+        return Result<>();
+    }
     return for_each_entry_of<sl_limit_key, sl_limit>(maps_.at("limits"), fn);
 }
 
 Result<std::array<std::uint64_t, SL_REASON_COUNT>> Kernel::counters() const {
+    if (heap_) {
+        return std::array<std::uint64_t, SL_REASON_COUNT>{};
+    }
     const int cpus = libbpf_num_possible_cpus();
     if (cpus <= 0) {
         return fail_errno(-cpus, "number of CPUs");

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "bpf/map.h"
+#include "compile/heap_tables.h"
 #include "compile/publisher.h"
 #include "sluice/abi/conn.h"
 #include "sluice/abi/http.h"
@@ -42,6 +44,8 @@ struct Capacities {
     std::uint32_t limits = 65536;
     std::uint32_t clients = 16384;
     std::uint32_t requests = 32768;  // request counters
+    std::uint32_t doors = 4096;      // network namespaces that the agent listens in
+    std::uint32_t captures = 65536;  // captured connections that the agent has not accepted yet
     auto operator<=>(const Capacities&) const = default;
 };
 
@@ -80,6 +84,9 @@ class Kernel {
     // open() or removed by uninstall(). Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; CAP_SYS_ADMIN only to mount
     // bpffs.
     static Result<Kernel> open(const KernelOptions& options);
+    // Tables in plain memory, for the proxy lane alone: nothing is loaded or attached, no privilege is needed, and
+    // everything is gone with the process. Functions below that read the kernel find nothing.
+    static Kernel without_programs(const Capacities& capacities);
     // Removes every pin, link and directory, of every ABI version, and the bpffs if open() mounted it. Nothing there is
     // fine.
     static Result<> uninstall(const KernelOptions& options);
@@ -89,8 +96,14 @@ class Kernel {
     // Leaves everything pinned in force.
     ~Kernel();
 
+    // For a handover to another process: gives the pins up, and takes them again. What is mapped and attached stays.
+    void give_up_lock() { lock_.reset(); }
+    Result<> take_lock(const KernelOptions& options);
+
     // The maps held a published generation already.
     bool adopted() const { return adopted_; }
+    // False: without_programs().
+    bool loaded() const { return !heap_; }
     const Capacities& capacities() const { return capacities_; }
 
     // Valid while this object lives.
@@ -110,7 +123,7 @@ class Kernel {
     // Sums over CPUs, by enum sl_reason.
     Result<std::array<std::uint64_t, SL_REASON_COUNT>> counters() const;
 
-    // Readable when there are events (for poll and epoll).
+    // Readable when there are events (for poll and epoll); -1 without programs.
     int event_fd() const;
     // Hands on what is there, without waiting.
     Result<> poll_events(const std::function<void(const sl_event&)>& fn);
@@ -126,6 +139,18 @@ class Kernel {
     // Ending a connection whose gate is closed is the caller's (SOCK_DESTROY in its network namespace). Cookies that
     // are gone are passed over.
     Result<> close_gates(std::span<const std::pair<std::uint64_t, sl_drain_mode>> connections);
+
+    // Capture (captures.cc); these five may be called from any thread. With heap tables none is to be called.
+    //
+    // Marks a socket of this process as the agent's: it is never steered, and can be the beacon of a door.
+    Result<> mark_agent_socket(int socket) const;
+    // Connections of that network namespace for the proxy lane go to these ports from now on; E2BIG: no room.
+    Result<> open_door(std::uint64_t netns_cookie, const sl_door& door) const;
+    Result<> close_door(std::uint64_t netns_cookie) const;
+    // What an accepted connection had dialled; told once. Empty: it was not captured.
+    std::optional<sl_capture> take_capture(const sl_capture_key& key) const;
+    // Removes what nobody took and began before that time (CLOCK_MONOTONIC).
+    Result<> forget_captures(std::uint64_t before_ns) const;
 
     // Counts the bytes that open connections have moved since they were last counted into their flows.
     Result<> report_open_connections();
@@ -149,6 +174,7 @@ class Kernel {
     std::map<std::string, Fd> iterators_;  // links, by program
     std::unique_ptr<compile::ServiceIndex> service_index_;
     std::unique_ptr<compile::ClientIndex> client_index_;
+    std::unique_ptr<compile::HeapTables> heap_;  // instead of maps_; null: programs are loaded
     struct Ring;
     std::unique_ptr<Ring> events_;
     std::unique_ptr<Ring> samples_;

@@ -106,7 +106,7 @@ void probe_hooks(Probes& out, const std::string& parent) {
             "let the agent make directories below " + parent);
         return;
     }
-    const Capacities few{16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16};
+    const Capacities few{16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16};
     for (const Hook& hook : kHooks) {
         const std::string name = std::string("hook ") + (hook.program + 3);
         auto loaded = Loaded::load(few, {}, true, hook.program);

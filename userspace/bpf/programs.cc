@@ -36,7 +36,8 @@ std::vector<Table> flat_tables() {
 std::vector<HashTable> hash_tables() {
     return {
         {"service_index", &Capacities::services}, {"clients", &Capacities::clients},   {"flows", &Capacities::flows},
-        {"limits", &Capacities::limits},          {"requests", &Capacities::requests},
+        {"limits", &Capacities::limits},          {"requests", &Capacities::requests}, {"doors", &Capacities::doors},
+        {"captures", &Capacities::captures},
     };
 }
 

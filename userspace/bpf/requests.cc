@@ -33,20 +33,32 @@ Result<> run_iterator(int link, const std::function<void(const char*, std::size_
 }  // namespace
 
 Result<> Kernel::report_open_connections() {
+    if (heap_) {
+        return Result<>();
+    }
     return run_iterator(iterators_.at(kReportProgram).get(), [](const char*, std::size_t) {});
 }
 
 Result<> Kernel::for_each_request(
     const std::function<void(const sl_request_key&, const sl_request_counts&)>& fn) const {
+    if (heap_) {
+        return Result<>();
+    }
     return for_each_entry_of<sl_request_key, sl_request_counts>(maps_.at("requests"), fn);
 }
 
 Result<> Kernel::erase_requests(const std::function<bool(const sl_request_key&)>& fn) {
+    if (heap_) {
+        return Result<>();
+    }
     return erase_entries<sl_request_key>(maps_.at("requests"),
                                          [&](const sl_request_key& key) { return key.workload != SL_NONE && fn(key); });
 }
 
 Result<> Kernel::for_each_connection(const std::function<void(const sl_connection&)>& fn) const {
+    if (heap_) {
+        return Result<>();
+    }
     std::vector<char> rest;  // a record may be cut in two by the buffer's end
     return run_iterator(iterators_.at(kConnectionsProgram).get(), [&](const char* data, std::size_t size) {
         rest.insert(rest.end(), data, data + size);
@@ -61,6 +73,9 @@ Result<> Kernel::for_each_connection(const std::function<void(const sl_connectio
 }
 
 Result<> Kernel::close_gates(std::span<const std::pair<std::uint64_t, sl_drain_mode>> connections) {
+    if (heap_) {
+        return Result<>();
+    }
     const Map& drains = maps_.at("drains");
     while (!connections.empty()) {
         const auto part = connections.first(std::min<std::size_t>(connections.size(), drains.max_entries));

@@ -52,10 +52,13 @@ Result<> Kernel::open_rings() {
 }
 
 int Kernel::event_fd() const {
-    return ring_buffer__epoll_fd(events_->ring);
+    return heap_ ? -1 : ring_buffer__epoll_fd(events_->ring);
 }
 
 Result<> Kernel::poll_events(const std::function<void(const sl_event&)>& fn) {
+    if (heap_) {
+        return Result<>();
+    }
     return events_->consume([&](const void* data) {
         sl_event event{};
         std::memcpy(&event, data, sizeof event);
@@ -64,6 +67,9 @@ Result<> Kernel::poll_events(const std::function<void(const sl_event&)>& fn) {
 }
 
 Result<> Kernel::poll_samples(const std::function<void(const sl_sample&)>& fn) {
+    if (heap_) {
+        return Result<>();
+    }
     return samples_->consume([&](const void* data) {
         sl_sample sample{};
         std::memcpy(&sample, data, sizeof sample);

@@ -84,6 +84,9 @@ void Publisher::Impl::commit_cluster(ClusterPlan& c, std::uint64_t generation) {
     ClusterState& state = cluster_state(c.number);
     sl_cluster& record = t.clusters[c.number];
     for (const std::uint32_t slot : c.listed) {
+        if ((t.endpoints[slot].flags & SL_ENDPOINT_LISTED) == 0) {
+            sl_store(&t.endpoints[slot].since_ds, now_ds());
+        }
         sl_store(&t.endpoints[slot].flags, static_cast<__u16>(t.endpoints[slot].flags | SL_ENDPOINT_LISTED));
     }
     for (const std::uint32_t slot : c.revived) {

@@ -17,12 +17,20 @@ model::ServicePortKey key_of(const model::ServicePort& port) {
 
 std::unordered_map<Identity, model::ClusterPtr, IdentityHash> clusters_of(const model::ServicePort& port) {
     std::unordered_map<Identity, model::ClusterPtr, IdentityHash> result;
-    for (const model::Destination& destination : port.route->destinations) {
-        if (destination.cluster) {
-            result.insert_or_assign(destination.cluster->id, destination.cluster);
-        }
+    for (model::ClusterPtr& cluster : model::clusters_of(*port.route)) {
+        const Identity id = cluster->id;
+        result.insert_or_assign(id, std::move(cluster));
     }
     return result;
+}
+
+bool proxied(const model::ServicePort& port) {
+    return port.route->lane == model::Lane::kProxy;
+}
+
+std::uint32_t route_flags(const model::Route& route) {
+    return (route.spill ? SL_ROUTE_SPILL : 0) | (route.lane == model::Lane::kProxy ? SL_ROUTE_PROXY : 0) |
+           (route.no_fallback.empty() ? 0 : SL_ROUTE_NO_FALLBACK);
 }
 
 sl_service_key dialled_key(const IpAddress& address, std::uint16_t port, std::uint32_t scope) {
@@ -61,7 +69,7 @@ const char* table_name(TableName table) {
 }
 
 bool Plan::changes_generation() const {
-    return std::ranges::any_of(clusters, &ClusterPlan::publishes) ||
+    return rules_changed || std::ranges::any_of(clusters, &ClusterPlan::publishes) ||
            std::ranges::any_of(services, &ServicePlan::publishes);
 }
 
@@ -156,6 +164,7 @@ Result<> Publisher::Impl::plan_ports(Plan& p, std::span<const model::ServicePort
         if (before == port) {
             continue;
         }
+        p.rules_changed = p.rules_changed || (before && port && (proxied(*before) || proxied(*port)));
         if (before) {
             for (const auto& [id, cluster] : clusters_of(*before)) {
                 --p.references[id];
@@ -241,7 +250,7 @@ Result<> Publisher::Impl::plan_service(Plan& p, const sl_service_key& key, const
                                        const std::vector<sl_destination>& destinations) {
     ServicePlan s;
     s.port = port;
-    const std::uint32_t on_subset_down = port->route->spill ? SL_ON_SUBSET_DOWN_SPILL : SL_ON_SUBSET_DOWN_FAIL;
+    const std::uint32_t flags = route_flags(*port->route);
     const auto known = service_by_key.find(key);
     if (known != service_by_key.end()) {
         s.number = known->second;
@@ -254,7 +263,7 @@ Result<> Publisher::Impl::plan_service(Plan& p, const sl_service_key& key, const
                 return a.cluster == b.cluster && a.weight == b.weight && a.threshold == b.threshold &&
                        a.alias == b.alias;
             };
-            if (route.on_subset_down == on_subset_down && route.destination_count == destinations.size() &&
+            if (route.flags == flags && route.destination_count == destinations.size() &&
                 std::equal(destinations.begin(), destinations.end(), first, same)) {
                 p.services.push_back(std::move(s));
                 return {};
@@ -284,8 +293,7 @@ Result<> Publisher::Impl::plan_service(Plan& p, const sl_service_key& key, const
     }
     s.row = *row;
     std::ranges::copy(destinations, t.destinations + *first);
-    t.routes[s.row] = {p.generation,   s.number, *first, static_cast<std::uint32_t>(destinations.size()),
-                       on_subset_down, 0,        1};
+    t.routes[s.row] = {p.generation, s.number, *first, static_cast<std::uint32_t>(destinations.size()), flags, 0, 1};
     p.services.push_back(std::move(s));
     return {};
 }

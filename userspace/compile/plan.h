@@ -58,6 +58,7 @@ struct PortPlan {
 
 struct Plan {
     std::uint64_t generation = 0;  // that this plan makes, if it changes what readers see
+    bool rules_changed = false;    // of the proxy lane: they are in no table, but a generation tells them apart
     std::vector<PortPlan> ports;
     std::vector<ClusterPlan> clusters;
     std::vector<ServicePlan> services;

@@ -1,10 +1,35 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 
 #include "compile/state.h"
 
 namespace sluice::compile {
+namespace {
+
+// Workers may still ask whether a number is what they knew: they read id and in_use, or cluster and in_use, and nothing
+// else unless those fit. So these words are stored as shared ones, in_use last.
+void take_over(sl_cluster& record, const Identity& id) {
+    for (sl_slot& slot : record.slot) {
+        sl_store(&slot.generation, SL_GENERATION_EMPTY);
+        sl_store(&slot.row, SL_NONE);
+    }
+    std::memset(&record.active, 0, sizeof record - offsetof(sl_cluster, active));
+    sl_store(&record.id.hi, id.hi);
+    sl_store(&record.id.lo, id.lo);
+    sl_store(&record.in_use, 1u);
+}
+
+void take_over(sl_cluster_row& target, const sl_cluster_row& row) {
+    constexpr std::size_t kBegin = offsetof(sl_cluster_row, flags), kEnd = offsetof(sl_cluster_row, in_use);
+    std::memcpy(reinterpret_cast<char*>(&target) + kBegin, reinterpret_cast<const char*>(&row) + kBegin, kEnd - kBegin);
+    sl_store(&target.cluster, row.cluster);
+    sl_store(&target.in_use, row.in_use);
+}
+
+}  // namespace
 
 Result<> Publisher::Impl::plan_clusters(Plan& p, bool everything) {
     for (const auto& [id, cluster] : p.wanted_clusters) {
@@ -66,11 +91,7 @@ Result<> Publisher::Impl::plan_cluster(Plan& p, const Identity& id, const model:
         c.number = *number;
         c.created = true;
         p.cluster_numbers.emplace(id, c.number);
-        sl_cluster& record = t.clusters[c.number];
-        record = {};
-        record.slot[0].generation = record.slot[1].generation = SL_GENERATION_EMPTY;
-        record.id = id.to_abi();
-        record.in_use = 1;
+        take_over(t.clusters[c.number], id);
     }
     if (auto done = plan_endpoints(p, c); !done) {
         return done;
@@ -102,7 +123,7 @@ Result<std::uint32_t> Publisher::Impl::new_endpoint(Plan& p, std::uint32_t clust
     record.flags = SL_ENDPOINT_LISTED;
     record.cluster = cluster;
     record.workload = workload;
-    record.weight = 1;
+    record.since_ds = now_ds();
     t.health[*slot] = {};
     t.endpoints[*slot] = record;
     endpoint_stamp(*slot) = 0;
@@ -220,7 +241,7 @@ Result<> Publisher::Impl::plan_cluster_row(Plan& p, ClusterPlan& c) {
         }
         std::ranges::copy(hash_table(*c.cluster, keys), t.hash_entries + row.hash_first);
     }
-    t.cluster_rows[c.row] = row;
+    take_over(t.cluster_rows[c.row], row);
     return {};
 }
 

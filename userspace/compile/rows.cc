@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 
 #include "compile/alias.h"
@@ -75,10 +76,18 @@ bool same_policy(const sl_cluster_row& a, const sl_cluster_row& b) {
 
 Result<std::vector<sl_destination>> route_destinations(const model::Route& route,
                                                        const std::vector<std::uint32_t>& clusters) {
+    if (!route.no_fallback.empty()) {
+        return alias_columns({100}, {SL_NONE});
+    }
     std::vector<std::uint32_t> weights;
     for (const model::Destination& destination : route.destinations) {
         weights.push_back(destination.weight);
     }
+    return alias_columns(weights, clusters);
+}
+
+Result<std::vector<sl_destination>> alias_columns(const std::vector<std::uint32_t>& weights,
+                                                  const std::vector<std::uint32_t>& clusters) {
     if (weights.empty() || weights.size() > SL_ROUTE_DESTINATIONS_MAX) {
         return fail("a route has " + std::to_string(weights.size()) + " destinations, allowed are 1 to " +
                     std::to_string(SL_ROUTE_DESTINATIONS_MAX));
@@ -92,6 +101,18 @@ Result<std::vector<sl_destination>> route_destinations(const model::Route& route
         result.push_back({clusters[i], weights[i], columns[i].threshold, columns[i].alias});
     }
     return result;
+}
+
+sl_warmup warmup_curve(const config::Warmup& warmup) {
+    sl_warmup curve{};
+    curve.duration_ns = count_of(warmup.duration);
+    for (std::uint32_t i = 0; i < SL_WARMUP_STEPS; ++i) {
+        // The middle of the step.
+        const double part = (i + 0.5) / SL_WARMUP_STEPS;
+        const double share = std::max(warmup.minimum_percent / 100, std::pow(part, 1 / warmup.aggression));
+        curve.share[i] = static_cast<std::uint32_t>(std::clamp(share, 0.0, 1.0) * 0xffffffffu);
+    }
+    return curve;
 }
 
 std::vector<sl_hash_entry> hash_table(const model::Cluster& cluster, const std::vector<std::string>& keys) {

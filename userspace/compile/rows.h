@@ -7,6 +7,7 @@
 
 #include "base/ip.h"
 #include "base/result.h"
+#include "bpf/lib/request.h"
 #include "model/mesh.h"
 #include "sluice/abi/tables.h"
 
@@ -18,10 +19,17 @@ sl_cluster_row policy_row(const model::Cluster& cluster);
 // True when both rows ask for the same policy; ranges, counts and references are not compared.
 bool same_policy(const sl_cluster_row& a, const sl_cluster_row& b);
 
-// Destinations with their alias columns; clusters[i] is the record number of destination i (SL_NONE: NC). Fails when
-// there are too many, or several that all weigh 0.
+// Weighted destinations with their alias columns; clusters[i] is the record number of destination i (SL_NONE: NC).
+// Fails when there are too many or none, or several that all weigh 0.
+Result<std::vector<sl_destination>> alias_columns(const std::vector<std::uint32_t>& weights,
+                                                  const std::vector<std::uint32_t>& clusters);
+
+// The same of a route's destinations; one that is NC where a client must be refused (Route::no_fallback).
 Result<std::vector<sl_destination>> route_destinations(const model::Route& route,
                                                        const std::vector<std::uint32_t>& clusters);
+
+// The curve of a slow start (Envoy): at a part x of the duration max(minimum, x^(1/aggression)) of the full share.
+sl_warmup warmup_curve(const config::Warmup& warmup);
 
 // The ring or Maglev table of these endpoints ("ip:port", in list order); empty for other load balancers.
 std::vector<sl_hash_entry> hash_table(const model::Cluster& cluster, const std::vector<std::string>& keys);

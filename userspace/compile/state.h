@@ -130,6 +130,11 @@ struct Publisher::Impl {
     void adopt_route_rows(std::vector<bool>& routes);
 
     std::uint64_t generation() const { return sl_load(&t.control->generation); }
+    // sl_endpoint.since_ds of one that comes in now. 0 before the first tick: endpoints that an agent finds at its
+    // start are not new.
+    std::uint32_t now_ds() const {
+        return static_cast<std::uint32_t>(sl_load(&t.control->heartbeat_ns) / 100'000'000u);
+    }
     // The row in force of a record; SL_NONE: none.
     std::uint32_t row_of(const sl_slot* slot) const;
     static void write_slot(sl_slot* slot, std::uint64_t generation, std::uint32_t row);

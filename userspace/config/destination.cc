@@ -50,6 +50,7 @@ constexpr Field<RouteDestination> kDestination[] = {
 struct Weighted {
     RouteDestination destination;
     WeightedRule& rule;
+    std::optional<HeaderOperations> headers;
 };
 
 void read_target(const Value& value, Weighted& out) {
@@ -63,7 +64,7 @@ void read_weight(const Value& value, Weighted& out) {
 }
 
 void read_headers(const Value& value, Weighted& out) {
-    check_header_operations(value);
+    read_header_operations(value, true, out.headers.emplace());
     needs_request_lane(value, "headers are changed per request", out.rule);
 }
 
@@ -88,8 +89,14 @@ void check_weights(const Value& list, const WeightedRule& rule) {
 
 void needs_request_lane(const Value& what, const char* advice, WeightedRule& rule) {
     if (rule.needs_request_lane.empty()) {
-        rule.needs_request_lane = what.path() + ": " + advice;
+        remember_need(what, advice, rule.needs_request_lane);
         rule.needs_place = what.key_place();
+    }
+}
+
+void remember_need(const Value& what, const char* advice, std::string& need) {
+    if (need.empty()) {
+        need = what.path() + ": " + advice;
     }
 }
 
@@ -99,17 +106,21 @@ void read_destination(const Value& value, RouteDestination& out) {
     }
 }
 
-void read_destinations(const Value& list, bool http, WeightedRule& rule) {
+void read_destinations(const Value& list, WeightedRule& rule, std::vector<HeaderOperations>* headers) {
     const std::size_t problems = list.scope().report.errors();
     read_list(list, [&](const Value& value) {
-        Weighted weighted{{}, rule};
+        Weighted weighted{{}, rule, {}};
         weighted.destination.place = value.place();
-        const bool map =
-            http ? read_fields(value, kHttpDestination, weighted) : read_fields(value, kTcpDestination, weighted);
+        const bool map = headers != nullptr ? read_fields(value, kHttpDestination, weighted)
+                                            : read_fields(value, kTcpDestination, weighted);
         if (map && !value.has("destination")) {
             value.missing("destination", "a mapping with host, and subset and port where needed");
         }
         rule.destinations.push_back(std::move(weighted.destination));
+        if (weighted.headers) {
+            headers->resize(rule.destinations.size());
+            headers->back() = *std::move(weighted.headers);
+        }
     });
     rule.destinations.shrink_to_fit();
     if (list.scope().report.errors() != problems) {

@@ -15,6 +15,7 @@ using Names = std::span<const std::string_view>;
 constexpr std::array<std::string_view, 3> kIstioVersions{"networking.istio.io/v1", "networking.istio.io/v1beta1",
                                                          "networking.istio.io/v1alpha3"};
 constexpr std::array<std::string_view, 1> kCoreVersions{"v1"};
+constexpr std::array<std::string_view, 1> kOwnVersions{"sluice.dev/v1"};
 constexpr std::array<std::string_view, 2> kSliceVersions{"discovery.k8s.io/v1", "discovery.k8s.io/v1beta1"};
 
 struct KindInfo {
@@ -23,13 +24,14 @@ struct KindInfo {
     Names versions;
     const char* vendor;
 };
-constexpr std::array<KindInfo, 6> kKinds{{
+constexpr std::array<KindInfo, 7> kKinds{{
     {"VirtualService", Kind::kVirtualService, kIstioVersions, "Istio"},
     {"DestinationRule", Kind::kDestinationRule, kIstioVersions, "Istio"},
     {"ServiceEntry", Kind::kServiceEntry, kIstioVersions, "Istio"},
     {"WorkloadEntry", Kind::kWorkloadEntry, kIstioVersions, "Istio"},
     {"Service", Kind::kService, kCoreVersions, "Kubernetes"},
     {"EndpointSlice", Kind::kEndpointSlice, kSliceVersions, "Kubernetes"},
+    {"Experiment", Kind::kExperiment, kOwnVersions, "Istio"},
 }};
 
 struct RefusedKind {
@@ -99,6 +101,8 @@ void read_spec(const Value& spec, Reading& out) {
             return read_workload_entry(spec, out.object.meta, out.object.spec.emplace<WorkloadEntry>());
         case Kind::kService:
             return read_as<Service, read_service>(spec, out);
+        case Kind::kExperiment:
+            return read_experiment(spec, out.object.meta, out.object.spec.emplace<Experiment>());
         case Kind::kEndpointSlice:
             break;
     }
@@ -164,7 +168,7 @@ std::optional<Named> read_names(const Value& root) {
     take("apiVersion", named.version, "such as networking.istio.io/v1, or v1 for a Service");
     take("kind", named.kind,
          "one of VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, Service, "
-         "EndpointSlice, and List of these");
+         "EndpointSlice, Experiment, and List of these");
     return good ? std::optional(named) : std::nullopt;
 }
 

@@ -28,16 +28,23 @@ class Pool {
         }
         const std::lock_guard lock(mutex_);
         const auto [begin, end] = known_.equal_range(hash);
+        auto forgotten = end;  // what one file uses comes and goes with it: its place is taken again
         for (auto it = begin; it != end; ++it) {
-            if (auto held = it->second.lock(); held && *held == map) {
+            const auto held = it->second.lock();
+            if (held && *held == map) {
                 return held;
             }
+            forgotten = held ? forgotten : it;
+        }
+        auto made = std::make_shared<const Map>(std::move(map));
+        if (forgotten != end) {
+            forgotten->second = made;
+            return made;
         }
         if (known_.size() >= sweep_at_) {
             std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
             sweep_at_ = std::max<std::size_t>(kFirstSweep, known_.size() * 2);
         }
-        auto made = std::make_shared<const Map>(std::move(map));
         known_.emplace(hash, made);
         return made;
     }

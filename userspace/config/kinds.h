@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/http_rule.h"
 #include "config/objects.h"
 #include "config/value.h"
 
@@ -29,26 +30,36 @@ void read_virtual_service(const Value& spec, VirtualService& out);
 // ---- destination.cc
 // {host, subset, port}.
 void read_destination(const Value& value, RouteDestination& out);
-// A route's weighted list; elements of http routes may carry `headers`.
-void read_destinations(const Value& list, bool http, WeightedRule& rule);
+// A route's weighted list. `headers`: of an http route, whose elements may carry some, by index; null: of a tcp route.
+void read_destinations(const Value& list, WeightedRule& rule, std::vector<HeaderOperations>* headers);
 // Remembers the first thing in a rule that no connection-level lane can do.
 void needs_request_lane(const Value& what, const char* advice, WeightedRule& rule);
 
-// ---- http_rule.cc (the parts of it are in http.h), tcp_rule.cc
+// ---- http_rule.cc (its parts are in http.h), tcp_rule.cc
 void read_http_rule(const Value& rule, WeightedRule& out);
 void read_tcp_rule(const Value& rule, WeightedRule& out);
 // Fields that HTTP and TCP matches share: a namespace, a list of gateways.
-void read_match_namespace(const Value& value);
-void read_match_gateways(const Value& list);
+std::string read_match_namespace(const Value& value);
+void read_match_gateways(const Value& list, bool& given, bool& mesh);
 
 void read_destination_rule(const Value& spec, DestinationRule& out);
 void read_traffic_policy(const Value& value, Boxed<TrafficPolicy>& out);
 void read_load_balancer(const Value& value, std::optional<LoadBalancer>& out);
+void read_connection_pool(const Value& value, std::optional<ConnectionPool>& out);
+// "FIELD: advice" of the first field that needs a lane.
+void remember_need(const Value& what, const char* advice, std::string& need);
+// ---- hash_key.cc: the keys in a request that consistentHash and Experiment share.
+void read_header_key(const Value& value, HashKey& out);
+void read_query_key(const Value& value, HashKey& out);
+void read_cookie_key(const Value& value, HashKey& out);
+void read_cookie_name(const Value& value, HashKey& out);
 
 void read_service_entry(const Value& spec, ServiceEntry& out);
 void read_workload_entry(const Value& spec, const Metadata& meta, WorkloadEntry& out);
 // The body of a WorkloadEntry, and of an endpoint in a ServiceEntry. True when an address was given.
 bool read_workload(const Value& value, Endpoint& out, Labels& labels);
+
+void read_experiment(const Value& spec, const Metadata& meta, Experiment& out);
 
 void read_service(const Value& spec, Service& out);
 void read_endpoint_slice(const Value& root, const Metadata& meta, EndpointSlice& out);

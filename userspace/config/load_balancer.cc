@@ -10,6 +10,7 @@ constexpr std::uint32_t kDefaultRing = 1024;
 constexpr std::uint32_t kLargestRing = 8u << 20;  // Envoy's
 constexpr std::uint32_t kDefaultMaglev = 65537;
 constexpr std::uint32_t kLargestMaglev = 5'000'011;  // Envoy's, itself too large
+constexpr double kMostAggression = 1000;
 
 bool is_prime(std::uint32_t n) {
     for (std::uint32_t i = 2; i * i <= n; ++i) {
@@ -46,9 +47,12 @@ constexpr Field<Hash> kMaglev[] = {
      }},
 };
 
-void refused_key(const Value& value, Hash& hash) {
+template <void (*Read)(const Value&, HashKey&)>
+void key(const Value& value, Hash& hash) {
     ++hash.keys;
-    refused_field(value, "this key is in the request, which needs a request lane; useSourceIp works per connection");
+    Read(value, hash.out.key.emplace());
+    remember_need(value, "this key is in the request, which needs a request lane; useSourceIp works per connection",
+                  hash.out.needs_request_lane);
 }
 
 constexpr Field<Hash> kHash[] = {
@@ -77,9 +81,9 @@ constexpr Field<Hash> kHash[] = {
          read_ring_size(value, hash);
          value.warning("is deprecated; write ringHash.minimumRingSize");
      }},
-    {"httpHeaderName", refused_key},
-    {"httpCookie", refused_key},
-    {"httpQueryParameterName", refused_key},
+    {"httpHeaderName", key<read_header_key>},
+    {"httpCookie", key<read_cookie_key>},
+    {"httpQueryParameterName", key<read_query_key>},
 };
 
 void read_consistent_hash(const Value& value, LoadBalancer& out) {
@@ -95,10 +99,11 @@ void read_consistent_hash(const Value& value, LoadBalancer& out) {
     if (hash.algorithms > 1) {
         value.error_at_key("found two algorithms; one of ringHash and maglev is allowed");
     }
-    if (out.source_ip_hash && out.table_size == 0) {
+    const bool keyed = out.source_ip_hash || out.key;
+    if (keyed && out.table_size == 0) {
         out.table_size = kDefaultRing;
     }
-    if (!out.source_ip_hash) {  // no key: a random endpoint, as in Istio
+    if (!keyed) {  // a random endpoint, as in Istio
         out.simple = SimpleLb::kRandom;
     }
 }
@@ -119,21 +124,67 @@ void read_simple(const Value& value, LoadBalancer& out) {
     }
 }
 
+void read_warmup_duration(const Value& value, Warmup& out) {
+    out.duration = value.duration().value_or(out.duration);
+}
+
+constexpr Field<Warmup> kWarmup[] = {
+    {"duration", read_warmup_duration},
+    {"minimumPercent",
+     [](const Value& value, Warmup& out) { out.minimum_percent = value.number(0, 100).value_or(out.minimum_percent); }},
+    {"aggression", [](const Value& value,
+                      Warmup& out) { out.aggression = value.number(1, kMostAggression).value_or(out.aggression); }},
+};
+
 constexpr Field<LoadBalancer> kLoadBalancer[] = {
     {"simple", read_simple},
     {"consistentHash", read_consistent_hash},
     {"localityLbSetting", nullptr, "endpoints have no locality; all are used alike"},
-    {"warmup", nullptr, "a slow start needs weights per endpoint"},
-    {"warmupDurationSecs", nullptr, "a slow start needs weights per endpoint"},
+    {"warmup",
+     [](const Value& value, LoadBalancer& out) {
+         if (read_fields(value, kWarmup, out.warmup.emplace()) && !value.has("duration")) {
+             value.missing("duration", "a duration of at least 1ms");
+         }
+     }},
+    {"warmupDurationSecs",
+     [](const Value& value, LoadBalancer& out) {
+         read_warmup_duration(value, out.warmup.emplace());
+         value.warning("is deprecated; write warmup.duration");
+     }},
 };
+
+// Istio's warm-up acts on weights, which the other policies do not look at.
+void check_warmup(const Value& value, LoadBalancer& out) {
+    if (value.has("warmup") && value.has("warmupDurationSecs")) {
+        value.error_at_key("found both warmup and warmupDurationSecs; one of them is allowed");
+    }
+    const bool weighs = !value.has("consistentHash") && out.simple != SimpleLb::kRandom;
+    value.each_field([&](const Value& field) {
+        if ((field.key() != "warmup" && field.key() != "warmupDurationSecs") || field.is_null()) {
+            return;
+        }
+        if (weighs) {
+            remember_need(field, "a slow start weighs endpoints for each request, which needs a request lane",
+                          out.needs_request_lane);
+        } else {
+            field.warning("has no effect: only LEAST_REQUEST and ROUND_ROBIN start slowly");
+            out.warmup.reset();
+        }
+    });
+}
 
 }  // namespace
 
 void read_load_balancer(const Value& value, std::optional<LoadBalancer>& out) {
     LoadBalancer& balancer = out.emplace();
-    if (read_fields(value, kLoadBalancer, balancer) && value.has("simple") && value.has("consistentHash")) {
+    balancer.place = value.key_place();
+    if (!read_fields(value, kLoadBalancer, balancer)) {
+        return;
+    }
+    if (value.has("simple") && value.has("consistentHash")) {
         value.error_at_key("found both simple and consistentHash; one of them is allowed");
     }
+    check_warmup(value, balancer);
 }
 
 }  // namespace sluice::config

@@ -162,8 +162,9 @@ void read_annotation(const Value& value, MetadataReader& out) {
         std::ranges::transform(kAnnotations, names.begin(), &SluiceAnnotation::name);
         unknown_field(value, names);
     } else if ((found->kinds & bit(out.kind)) == 0) {
-        value.error_at_key(std::string("has no meaning on a ") + kind_name(out.kind) + "; allowed on " +
-                           found->allowed_on);
+        const bool vowel = out.kind == Kind::kEndpointSlice || out.kind == Kind::kExperiment;
+        value.error_at_key(std::string(vowel ? "has no meaning on an " : "has no meaning on a ") + kind_name(out.kind) +
+                           "; allowed on " + found->allowed_on);
     } else {
         found->read(value, out.meta.annotations);
     }

@@ -18,6 +18,8 @@ const char* kind_name(Kind kind) {
             return "Service";
         case Kind::kEndpointSlice:
             return "EndpointSlice";
+        case Kind::kExperiment:
+            return "Experiment";
     }
     return "unknown";
 }

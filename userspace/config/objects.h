@@ -20,6 +20,8 @@
 
 namespace sluice::config {
 
+struct HttpRule;  // http_rule.h
+
 using Labels = std::map<std::string, std::string>;
 
 // Where a value stands in its file. Lines and columns from 1.
@@ -28,7 +30,15 @@ struct Place {
     int column = 0;
 };
 
-enum class Kind { kVirtualService, kDestinationRule, kServiceEntry, kWorkloadEntry, kService, kEndpointSlice };
+enum class Kind {
+    kVirtualService,
+    kDestinationRule,
+    kServiceEntry,
+    kWorkloadEntry,
+    kService,
+    kEndpointSlice,
+    kExperiment,
+};
 const char* kind_name(Kind kind);
 
 // The name under which an object is replaced: kind (in any API version), namespace, name.
@@ -84,13 +94,17 @@ struct RouteDestination {
     std::optional<std::uint32_t> weight;
     Place place;
 };
-// A rule whose only content is weighted destinations (all that this release's lanes carry).
+// A rule of a VirtualService: weighted destinations, and what else an HTTP rule says.
 struct WeightedRule {
     std::string name;  // HTTPRoute.name; empty for tcp
     std::vector<RouteDestination> destinations;
     Place place;
+    // What of an HTTP rule only a request lane can do (http_rule.h); null: nothing. With redirect or directResponse in
+    // it `destinations` is empty.
+    std::shared_ptr<const HttpRule> http;
     // The first thing in the rule that needs a request lane (match, timeout, retries, …), as FIELD path and advice;
-    // the parser keeps it as a fact instead of an error, so that the lane choice can say why. Empty: nothing.
+    // the parser keeps it as a fact instead of an error, so that the lane choice can say why. Empty: nothing. Of http
+    // rules: empty exactly when `http` is null.
     std::string needs_request_lane;
     Place needs_place;
 };
@@ -103,22 +117,58 @@ struct VirtualService {
 };
 
 // ---- DestinationRule ------------------------------------------------------------------------------------------
+// consistentHash's key where it is in the request.
+struct HashKey {
+    enum class Kind : std::uint8_t { kHeader, kCookie, kQuery } kind = Kind::kHeader;
+    std::string name;  // of a header in lower case, else as written
+    // Cookies: `ttl` present: one is set in answers to requests without it; 0: a session cookie.
+    std::string path;
+    std::optional<std::chrono::nanoseconds> ttl;
+    std::vector<std::pair<std::string, std::string>> attributes;
+    bool operator==(const HashKey&) const = default;
+};
+struct Warmup {
+    std::chrono::nanoseconds duration{0};
+    double minimum_percent = 10;
+    double aggression = 1.0;
+    bool operator==(const Warmup&) const = default;
+};
+// connectionPool.http, and of connectionPool.tcp what only a request lane can do.
+struct HttpPool {
+    static constexpr std::uint32_t kUnlimited = 0xffffffff;
+    std::uint32_t max_pending = kUnlimited;                         // http1MaxPendingRequests
+    std::uint32_t max_requests = kUnlimited;                        // http2MaxRequests: of any version
+    std::uint32_t max_retries = kUnlimited;                         // at once
+    std::uint32_t max_requests_per_connection = 0;                  // 0: no limit
+    std::chrono::nanoseconds idle_timeout = std::chrono::hours(1);  // 0: none
+    std::optional<std::chrono::nanoseconds> max_connection_duration;
+    bool h2_upgrade = false;  // h2UpgradePolicy: UPGRADE
+    bool operator==(const HttpPool&) const = default;
+};
 enum class SimpleLb { kLeastRequest, kRoundRobin, kRandom };
 struct LoadBalancer {
     SimpleLb simple = SimpleLb::kLeastRequest;
-    bool source_ip_hash = false;   // consistentHash.useSourceIp
-    bool maglev = false;           // consistentHash.maglev instead of ringHash
-    std::uint32_t table_size = 0;  // ringHash.minimumRingSize (default 1024) or maglev.tableSize (default 65537)
+    bool source_ip_hash = false;     // consistentHash.useSourceIp
+    bool maglev = false;             // consistentHash.maglev instead of ringHash
+    std::uint32_t table_size = 0;    // ringHash.minimumRingSize (default 1024) or maglev.tableSize (default 65537)
+    std::optional<HashKey> key;      // consistentHash by the request; `simple` then says nothing
+    std::optional<Warmup> warmup;    // only with LEAST_REQUEST and ROUND_ROBIN
+    std::string needs_request_lane;  // the first field that does, as FIELD path and advice; empty: none
+    Place place;
 };
 struct TcpKeepalive {
     std::uint32_t probes = 0;
     std::chrono::nanoseconds time{0};
     std::chrono::nanoseconds interval{0};
 };
-struct ConnectionPool {  // only tcp
+struct ConnectionPool {
     std::optional<std::uint32_t> max_connections;
     std::optional<std::chrono::nanoseconds> connect_timeout;
     std::optional<TcpKeepalive> keepalive;
+    HttpPool http;
+    std::string needs_request_lane;  // the first field that does, as FIELD path and advice; empty: none
+    // The same of tcp.idleTimeout and tcp.maxConnectionDuration, which mean something on TCP ports too.
+    std::string needs_tcp_proxy;
     Place place;
 };
 struct OutlierDetection {
@@ -153,6 +203,20 @@ struct DestinationRule {
     Boxed<TrafficPolicy> policy;
     std::vector<Subset> subsets;
     ExportTo export_to;
+};
+
+// ---- Experiment -----------------------------------------------------------------------------------------------
+// A sticky split: the destinations of a VirtualService's rule take consecutive ranges of buckets by their weights, and
+// the key of a request falls into one: the first 8 hex digits of MD5("KEY:name") modulo `buckets`.
+struct Experiment {
+    std::string host;  // as written; short names by the own namespace
+    Place host_place;
+    std::string route;  // HTTPRoute.name of the rule; empty: every rule of the host that has several destinations
+    Place route_place;
+    std::string name;  // what is hashed behind the key: metadata.name unless given
+    HashKey key;       // kind and name only; a header's in lower case
+    std::uint32_t buckets = 100;
+    Place place;
 };
 
 // ---- Services and endpoints -----------------------------------------------------------------------------------
@@ -239,7 +303,8 @@ struct EndpointSlice {
     std::vector<Endpoint> endpoints;
 };
 
-using Spec = std::variant<VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, Service, EndpointSlice>;
+using Spec =
+    std::variant<VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, Service, EndpointSlice, Experiment>;
 
 // One parsed document. Immutable once parsed; shared between generations.
 struct Object {

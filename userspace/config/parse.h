@@ -17,8 +17,8 @@ struct ParseLimits {
     std::size_t file_bytes = 64u << 20;
     std::size_t documents = 200'000;  // a file
     int depth = 32;
-    std::size_t scalar_bytes = 64u << 10;
-    std::size_t diagnostics = 200;  // a load; the rest is counted in one line
+    std::size_t scalar_bytes = 3u << 19;  // a directResponse's largest body in base64, and some
+    std::size_t diagnostics = 200;        // a load; the rest is counted in one line
 };
 
 // Parses all documents of one file (`---` separated, also List kinds with `items`). Appends every valid object to

@@ -36,7 +36,12 @@ constexpr Field<Nothing> kMatch[] = {
          Labels labels;
          read_labels(value, labels);
      }},
-    {"gateways", [](const Value& value, Nothing&) { read_match_gateways(value); }},
+    {"gateways",
+     [](const Value& value, Nothing&) {
+         bool given = false;
+         bool mesh = false;
+         read_match_gateways(value, given, mesh);
+     }},
     {"sourceNamespace", [](const Value& value, Nothing&) { read_match_namespace(value); }},
     {"sourceSubnet", nullptr, "no Istio data plane implements it; use sourceLabels"},
 };
@@ -50,22 +55,25 @@ constexpr Field<WeightedRule> kRule[] = {
          });
          needs_request_lane(list, "a match on a tcp route is not supported yet; write one rule without match", out);
      }},
-    {"route", [](const Value& list, WeightedRule& out) { read_destinations(list, false, out); }},
+    {"route", [](const Value& list, WeightedRule& out) { read_destinations(list, out, nullptr); }},
 };
 
 }  // namespace
 
-void read_match_namespace(const Value& value) {
-    if (const auto ns = value.nonempty()) {
-        const std::string problem = check_label(*ns);
-        if (!problem.empty()) {
-            value.wrong(problem);
-        }
+std::string read_match_namespace(const Value& value) {
+    const auto ns = value.nonempty();
+    const std::string problem = ns ? check_label(*ns) : "";
+    if (!problem.empty()) {
+        value.wrong(problem);
     }
+    return std::string(ns.value_or(""));
 }
 
-void read_match_gateways(const Value& list) {
-    read_list(list, [](const Value& value) { value.nonempty(); });
+void read_match_gateways(const Value& list, bool& given, bool& mesh) {
+    read_list(list, [&](const Value& value) {
+        given = true;
+        mesh = value.nonempty() == "mesh" || mesh;
+    });
 }
 
 void read_tcp_rule(const Value& rule, WeightedRule& out) {

@@ -4,58 +4,6 @@ namespace sluice::config {
 
 namespace {
 
-using std::chrono::nanoseconds;
-
-constexpr Field<TcpKeepalive> kKeepalive[] = {
-    {"probes",
-     [](const Value& value, TcpKeepalive& out) {
-         if (const auto probes = value.u32()) {
-             out.probes = *probes;
-         }
-     }},
-    {"time",
-     [](const Value& value, TcpKeepalive& out) {
-         if (const auto time = value.duration()) {
-             out.time = *time;
-         }
-     }},
-    {"interval",
-     [](const Value& value, TcpKeepalive& out) {
-         if (const auto interval = value.duration()) {
-             out.interval = *interval;
-         }
-     }},
-};
-
-constexpr Field<ConnectionPool> kTcpPool[] = {
-    {"maxConnections",
-     [](const Value& value, ConnectionPool& out) {
-         const auto limit = value.integer(0, 0x7fffffff);
-         if (limit && *limit > 0) {  // 0 is unset, as in Istio
-             out.max_connections = static_cast<std::uint32_t>(*limit);
-         }
-     }},
-    {"connectTimeout", [](const Value& value, ConnectionPool& out) { out.connect_timeout = value.duration(); }},
-    {"tcpKeepalive",
-     [](const Value& value, ConnectionPool& out) { read_fields(value, kKeepalive, out.keepalive.emplace()); }},
-    {"idleTimeout", nullptr, "ending idle connections needs the proxy lane"},
-    {"maxConnectionDuration", nullptr, "ending connections by age needs the proxy lane"},
-};
-
-constexpr Field<ConnectionPool> kConnectionPool[] = {
-    {"tcp", [](const Value& value, ConnectionPool& out) { read_fields(value, kTcpPool, out); }},
-    {"http", nullptr, "limits on requests need a request lane; connectionPool.tcp limits connections"},
-};
-
-void read_connection_pool(const Value& value, PolicyBlocks& out) {
-    ConnectionPool pool;
-    pool.place = value.key_place();
-    if (read_fields(value, kConnectionPool, pool) && !value.has("tcp") && !value.has("http")) {
-        value.wrong("a connectionPool has tcp");
-    }
-    out.connection_pool = pool;
-}
-
 constexpr Field<OutlierDetection> kOutlier[] = {
     {"consecutive5xxErrors", [](const Value& value, OutlierDetection& out) { out.consecutive_5xx = value.u32(); }},
     {"consecutiveGatewayErrors",
@@ -125,7 +73,8 @@ constexpr Field<PortPolicy> kPortPolicy[] = {
          }
      }},
     {"loadBalancer", [](const Value& value, PortPolicy& out) { read_load_balancer(value, out.blocks.load_balancer); }},
-    {"connectionPool", [](const Value& value, PortPolicy& out) { read_connection_pool(value, out.blocks); }},
+    {"connectionPool",
+     [](const Value& value, PortPolicy& out) { read_connection_pool(value, out.blocks.connection_pool); }},
     {"outlierDetection", [](const Value& value, PortPolicy& out) { read_outlier(value, out.blocks); }},
     {"tls", nullptr, kTlsAdvice},
 };
@@ -148,13 +97,14 @@ void read_port_policies(const Value& list, TrafficPolicy& out) {
 constexpr Field<TrafficPolicy> kTrafficPolicy[] = {
     {"loadBalancer",
      [](const Value& value, TrafficPolicy& out) { read_load_balancer(value, out.blocks.load_balancer); }},
-    {"connectionPool", [](const Value& value, TrafficPolicy& out) { read_connection_pool(value, out.blocks); }},
+    {"connectionPool",
+     [](const Value& value, TrafficPolicy& out) { read_connection_pool(value, out.blocks.connection_pool); }},
     {"outlierDetection", [](const Value& value, TrafficPolicy& out) { read_outlier(value, out.blocks); }},
     {"portLevelSettings", read_port_policies},
     {"tls", nullptr, kTlsAdvice},
-    {"tunnel", nullptr, "tunnels need the proxy lane"},
-    {"proxyProtocol", nullptr, "writing a PROXY header needs the proxy lane"},
-    {"retryBudget", nullptr, "retries need a request lane"},
+    {"tunnel", nullptr, "connections to endpoints are plain TCP"},
+    {"proxyProtocol", nullptr, "connections to endpoints begin with the client's own bytes"},
+    {"retryBudget", nullptr, "connectionPool.http.maxRetries limits the retries at once"},
 };
 
 }  // namespace

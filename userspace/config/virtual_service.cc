@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "config/http.h"
 #include "config/kinds.h"
 #include "config/names.h"
 
@@ -28,11 +29,24 @@ void read_gateways(const Value& list, VirtualService&) {
     });
 }
 
+// As in Istio, what stands behind a rule that takes everything is accepted.
+void warn_unreached(const Value& list, const std::vector<WeightedRule>& rules) {
+    const auto last = std::ranges::find_if(rules, [](const WeightedRule& rule) { return catches_all(rule); });
+    std::ptrdiff_t index = 0;
+    list.each_element([&](const Value& value) {
+        if (index++ == last - rules.begin() + 1) {
+            value.warning("is never reached, nor is what follows: the rule at line " +
+                          std::to_string(last->place.line) + " takes all that comes");
+        }
+    });
+}
+
 template <typename Read>
 void read_rules(const Value& list, std::vector<WeightedRule>& out, Read read) {
     if (list.is_seq() && list.is_empty()) {
         list.wrong("a list of at least one rule is needed");
     }
+    const std::size_t problems = list.scope().report.errors();
     read_list(list, [&](const Value& value) {
         WeightedRule rule;
         rule.place = value.place();
@@ -41,6 +55,9 @@ void read_rules(const Value& list, std::vector<WeightedRule>& out, Read read) {
         out.push_back(std::move(rule));
     });
     out.shrink_to_fit();
+    if (list.scope().report.errors() == problems) {
+        warn_unreached(list, out);
+    }
 }
 
 constexpr Field<VirtualService> kVirtualService[] = {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <utility>
 
 #include "admin/views.h"
 #include "ctl/agent.h"
@@ -98,6 +99,42 @@ std::string object_text(const Json& place) {
     return fmt::format("{} ({}:{})", place.value("object", ""), place.value("file", ""), place.value("line", 0));
 }
 
+// "  1  canary  (FILE:LINE)", then what it is for, where it sends and what else it does, a line each.
+void print_rules(Session& session, const Json& rules) {
+    if (!rules.empty()) {
+        session.out << "\nrules, the first that matches decides\n";
+    }
+    std::size_t number = 0;
+    for (const Json& rule : rules) {
+        const std::string name = rule.value("name", "");
+        session.out << printable(fmt::format("  {:<4}{}{}", ++number, name.empty() ? "" : name + "  ",
+                                             rule["at"].is_string() ? rule["at"].get<std::string>() : "(no rule)"))
+                    << '\n';
+        const auto line = [&](const char* what, const std::string& text) {
+            session.out << fmt::format("      {:<6}{}\n", what, printable(text));
+        };
+        if (rule["only_for"].is_string()) {
+            line("for", rule["only_for"].get<std::string>());
+        }
+        const char* what = "when";
+        for (const Json& when : rule["when"]) {
+            line(std::exchange(what, "or"), when.get<std::string>());
+        }
+        for (const Json& to : rule["destinations"]) {
+            line("to", fmt::format(
+                           "{}  {}{}", to.value("destination", ""),
+                           to["share"].is_number() ? fmt::format("{:.2f}%", 100 * to["share"].get<double>()) : "0.00%",
+                           to.contains("refused_as") ? "  refused: " + to.value("refused_as", "") : ""));
+        }
+        if (rule["experiment"].is_object()) {
+            line("split", "sticky, by " + object_text(rule["experiment"]));
+        }
+        for (const Json& does : rule["does"]) {
+            line("", does.get<std::string>());
+        }
+    }
+}
+
 void print_text(Session& session, const Json& found) {
     std::ostream& out = session.out;
     std::string addresses;
@@ -120,6 +157,9 @@ void print_text(Session& session, const Json& found) {
     for (const Json& reason : found.value("reasons", Json::array())) {
         line("", "because " + reason.get<std::string>());
     }
+    if (found.contains("without_proxy")) {
+        line("no proxy", "a client whose namespace has none " + found.value("without_proxy", ""));
+    }
     line("split", found.value("split", "") + ", when a subset is down: " + found.value("on_subset_down", ""));
     line("watched", found.value("watched", ""));
     line("drain", found.value("drain", "none"));
@@ -133,6 +173,7 @@ void print_text(Session& session, const Json& found) {
     for (const Json& warning : found.value("warnings", Json::array())) {
         line("warning", warning.get<std::string>());
     }
+    print_rules(session, found.value("rules", Json::array()));
     for (const char* name : {"destinations", "subsets", "endpoints"}) {
         if (const auto rows = found.find(name); rows != found.end() && !rows->empty()) {
             out << '\n' << name << '\n';

@@ -105,6 +105,8 @@ std::string version_key(const Json& row) {
 }
 
 using Rows = std::map<std::string, const Json*>;
+// The service itself among the rows of its destinations, whose keys have a "|".
+constexpr const char* kUnrouted = "";
 
 // Destinations of every service of an answer, by the keys of both.
 std::map<std::string, Rows> by_key(const Json* answer) {
@@ -112,6 +114,7 @@ std::map<std::string, Rows> by_key(const Json* answer) {
     if (answer != nullptr) {
         for (const Json& service : answer->at("services")) {
             Rows& rows = out[service_key(service)];
+            rows[kUnrouted] = &service;
             for (const Json& destination : service.at("destinations")) {
                 rows[version_key(destination)] = &destination;
             }
@@ -161,6 +164,13 @@ ServiceFigures one_service(const Json& row, const Rows* before, double seconds) 
     std::set<std::string> counted;
     std::vector<std::optional<std::uint64_t>> requests;
     std::uint64_t asked = 0;
+    if (before != nullptr) {
+        if (const auto known = before->find(kUnrouted); known != before->end()) {
+            sum.seconds = seconds;
+            sum.requests = grown(count(row, "unrouted_requests"), count(*known->second, "unrouted_requests"));
+            sum.failed = grown(count(row, "unrouted_failed"), count(*known->second, "unrouted_failed"));
+        }
+    }
     for (const Json& destination : row.at("destinations")) {
         Figures& line = out.versions.emplace_back(version_line(destination, key));
         out.subsets.push_back(destination.value("subset", Json()).is_string() ? destination["subset"] : Json(""));

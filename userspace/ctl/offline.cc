@@ -1,10 +1,36 @@
 #include "ctl/offline.h"
 
+#include <cstdio>
 #include <set>
 
+#include "proxy/table.h"
 #include "source/directory.h"
 
 namespace sluice::ctl {
+
+namespace {
+
+// "FILE:LINE:COLUMN: FIELD: message" taken apart; what is not of that form is all message.
+Diagnostic diagnostic_of(const std::string& text) {
+    Diagnostic out;
+    out.message = text;
+    for (std::size_t colon = text.find(':'); colon != std::string::npos; colon = text.find(':', colon + 1)) {
+        int line = 0, column = 0, used = 0;
+        if (std::sscanf(text.c_str() + colon, ":%d:%d: %n", &line, &column, &used) != 2 || used == 0) {
+            continue;
+        }
+        const std::size_t field = colon + static_cast<std::size_t>(used);
+        const std::size_t end = text.find(": ", field);
+        if (end == std::string::npos) {
+            break;
+        }
+        return {Severity::kError, text.substr(0, colon),           line,
+                column,           text.substr(field, end - field), text.substr(end + 2)};
+    }
+    return out;
+}
+
+}  // namespace
 
 Answer<Offline> read_directory(const std::string& path, bool references_warn) {
     auto loaded = source::load(path);
@@ -13,7 +39,8 @@ Answer<Offline> read_directory(const std::string& path, bool references_warn) {
     }
     const bool complete = !loaded->diagnostics.has_errors();
     // A document that could not be read is missing, not dangling: what names it is no error of its own.
-    Offline out{.mesh = model::Mesh({.references_warn = references_warn || !complete, .lanes = {model::Lane::kDirect}}),
+    Offline out{.mesh = model::Mesh({.references_warn = references_warn || !complete,
+                                     .lanes = {model::Lane::kDirect, model::Lane::kProxy}}),
                 .diagnostics = std::move(loaded->diagnostics),
                 .files = loaded->files,
                 .objects = loaded->objects.size(),
@@ -28,6 +55,9 @@ Answer<Offline> read_directory(const std::string& path, bool references_warn) {
     }
     auto delta = out.mesh.apply(changes);
     Diagnostics found = delta ? std::move(delta->warnings) : std::move(delta.error());
+    for (const std::string& error : delta ? proxy::Table::check(delta->changed) : std::vector<std::string>()) {
+        found.add(diagnostic_of(error));
+    }
     for (Diagnostic& diagnostic : found.items) {
         if (complete || diagnostic.severity == Severity::kError) {
             out.diagnostics.add(std::move(diagnostic));

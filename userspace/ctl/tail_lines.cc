@@ -12,7 +12,7 @@ constexpr const char* kRed = "\033[31m";
 constexpr const char* kYellow = "\033[33m";
 constexpr const char* kBold = "\033[1m";
 constexpr const char* kPlain = "\033[0m";
-constexpr std::size_t kFirstNumber = 6, kLastNumber = 9;  // columns that are aligned to the right
+constexpr std::size_t kFirstNumber = 6, kLastNumber = 10;  // columns that are aligned to the right
 
 std::string text(const Json& sample, const char* name) {
     return cell(sample.value(name, Json()), name);
@@ -50,18 +50,18 @@ std::string TailLines::joined(const Cells& cells) {
 
 std::string TailLines::title() {
     const std::string line = joined({"TIME        ", "CLIENT", "SERVICE", "SUBSET", "ENDPOINT", "METHOD", "STATUS",
-                                     "LATENCY", "FIRST BYTE", "BYTES OUT/IN", "FLAG", "REASON"});
+                                     "LATENCY", "FIRST BYTE", "BYTES OUT/IN", "TRIES", "ROUTE", "FLAG", "REASON"});
     return (colour_ ? kBold + line + kPlain : line) + "\n";
 }
 
 std::string TailLines::line(const Json& sample) {
     const std::string status = text(sample, "status");
-    const std::string line = joined({clock_text(text(sample, "time")), text(sample, "client"),
-                                     text(sample, "host") + ":" + text(sample, "port"), text(sample, "subset"),
-                                     text(sample, "endpoint"), text(sample, "method"), status == "0" ? "-" : status,
-                                     milliseconds(sample, "duration_ms"), milliseconds(sample, "first_byte_ms"),
-                                     text(sample, "request_bytes") + "/" + text(sample, "response_bytes"),
-                                     text(sample, "flag"), text(sample, "reason")});
+    const std::string line = joined(
+        {clock_text(text(sample, "time")), text(sample, "client"), text(sample, "host") + ":" + text(sample, "port"),
+         text(sample, "subset"), text(sample, "endpoint"), text(sample, "method"), status == "0" ? "-" : status,
+         milliseconds(sample, "duration_ms"), milliseconds(sample, "first_byte_ms"),
+         text(sample, "request_bytes") + "/" + text(sample, "response_bytes"), text(sample, "attempts"),
+         text(sample, "route"), text(sample, "flag"), text(sample, "reason")});
     if (!colour_) {
         return line + "\n";
     }

@@ -20,7 +20,7 @@ class TailLines {
     std::string line(const Json& sample);
 
   private:
-    static constexpr std::size_t kColumns = 12;
+    static constexpr std::size_t kColumns = 14;
     using Cells = std::array<std::string, kColumns>;
     std::string joined(const Cells& cells);
 

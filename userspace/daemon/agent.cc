@@ -3,6 +3,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -18,6 +20,7 @@ namespace {
 
 constexpr std::uint64_t kBeatLimitNs = 5'000'000'000;
 constexpr std::size_t kSplitsShown = 100;
+constexpr std::size_t kDoorsShown = 100;
 constexpr std::size_t kTrimBytes = 4u << 20;  // of replies, from which on their memory is worth giving back
 constexpr std::size_t kRowsAtOnce = 8;        // that a listing renders before it lets others through the gate
 
@@ -52,14 +55,32 @@ Json changes_json(const std::vector<AppliedChange>& changes) {
     return out;
 }
 
+Json capture_json(const CaptureFacts& facts) {
+    Json doors = Json::array();
+    for (const CaptureFacts::Door& door : facts.doors) {
+        if (doors.size() < kDoorsShown) {
+            doors.push_back({{"netns_cookie", door.netns_cookie},
+                             {"netns", door.netns_inode},
+                             {"port_v4", door.port_v4},
+                             {"port_v6", door.port_v6},
+                             {"own", door.own}});
+        }
+    }
+    return {{"namespaces", facts.doors.size()},
+            {"listeners", std::move(doors)},
+            {"processes_denied", facts.denied},
+            {"errors", facts.errors}};
+}
+
 }  // namespace
 
 Agent::Agent(const Options& options, Controller& controller, compile::Publisher& publisher, bpf::Kernel& kernel,
-             const LogBudget& budget, std::function<void()> changed)
+             const ProxyLane* lane, const LogBudget& budget, std::function<void()> changed)
     : options_(options),
       controller_(controller),
       publisher_(publisher),
       kernel_(kernel),
+      lane_(lane),
       budget_(budget),
       changed_(std::move(changed)),
       started_ns_(monotonic_ns()),
@@ -109,9 +130,7 @@ Json Agent::status() {
                      {"last_error", load.last_error},
                      {"warnings", load.last_warnings},
                      {"state_error", load.state_error}};
-    out["lanes"] = Json::array({{{"name", "direct"}, {"available", true}, {"reason", ""}},
-                                {{"name", "kernel"}, {"available", false}, {"reason", "not part of this version"}},
-                                {{"name", "proxy"}, {"available", false}, {"reason", "not part of this version"}}});
+    out["lanes"] = lanes();
     out["kernel"] = {{"adopted", kernel_.adopted()},
                      {"cgroup", options_.kernel.cgroup},
                      {"bpffs", options_.kernel.bpffs},
@@ -131,6 +150,37 @@ Json Agent::status() {
     out["drain"] = drains();
     out["splits"] = splits();
     return out;
+}
+
+Json Agent::lanes() const {
+    const auto lane = [](const char* name, bool available, std::string reason) {
+        return Json{{"name", name}, {"available", available}, {"reason", std::move(reason)}};
+    };
+    const auto& lanes = options_.mesh.lanes;
+    const bool direct = std::ranges::find(lanes, model::Lane::kDirect) != lanes.end();
+    Json proxy = lane("proxy", lane_ != nullptr, lane_ != nullptr ? "" : "--lanes leaves it out");
+    if (lane_ != nullptr) {
+        const std::vector<proxy::WorkerStats> workers = lane_->engine().stats();
+        std::uint64_t connections = 0, active = 0, total = 0;
+        for (const proxy::WorkerStats& worker : workers) {
+            connections += worker.connections;
+            active += worker.requests_active;
+            total += worker.requests_total;
+        }
+        proxy["io"] = io::backend_name(lane_->engine().backend());
+        proxy["workers"] = workers.size();
+        proxy["connections"] = connections;
+        proxy["requests_active"] = active;
+        proxy["requests"] = total;
+        if (lane_->capture() != nullptr) {
+            proxy["capture"] = capture_json(lane_->capture()->facts());
+        }
+    }
+    return Json::array({lane("direct", direct,
+                             direct              ? ""
+                             : options_.programs ? "--lanes leaves it out"
+                                                 : "--cgroup none: nothing is loaded into the kernel"),
+                        lane("kernel", false, "not part of this version"), std::move(proxy)});
 }
 
 // Services with weights that have connections open.

@@ -16,6 +16,7 @@
 #include "daemon/drain.h"
 #include "daemon/event_log.h"
 #include "daemon/options.h"
+#include "daemon/proxy_lane.h"
 #include "daemon/sample_ring.h"
 #include "telemetry/exposition.h"
 
@@ -24,9 +25,9 @@ namespace sluice::daemon {
 // Thread-safe. References must outlive the agent.
 class Agent : public admin::Backend {
   public:
-    // `changed` is called after an apply that published.
+    // `lane` is null without proxy lane. `changed` is called after an apply that published.
     Agent(const Options& options, Controller& controller, compile::Publisher& publisher, bpf::Kernel& kernel,
-          const LogBudget& budget, std::function<void()> changed);
+          const ProxyLane* lane, const LogBudget& budget, std::function<void()> changed);
 
     admin::Json status() override;
     std::string list(admin::List what, const admin::ListFilter& filter) override;
@@ -46,6 +47,8 @@ class Agent : public admin::Backend {
     void beat(std::uint64_t now_ns);
     // Where status reads about drains. Once, before anybody asks.
     void set_drain_facts(std::function<DrainFacts()> facts) { drain_facts_ = std::move(facts); }
+    // Opens the access log anew, after somebody moved the file away; nothing without one.
+    Result<> reopen_log() const { return lane_ == nullptr ? Result<>() : lane_->recorders().reopen_log(); }
     // Once a second: gives the memory of large replies back, when there were any.
     void trim();
     // Flow and request rows of cluster records that were freed: their numbers will name others.
@@ -53,13 +56,17 @@ class Agent : public admin::Backend {
 
   private:
     using RequestTotals = std::unordered_map<std::uint32_t, admin::ClusterRequests>;  // by cluster number
+    using UnroutedTotals = std::unordered_map<std::string, admin::ClusterRequests>;
 
     admin::Json splits();
     admin::Json watching();
+    admin::Json lanes() const;
     admin::Json drains() const;
     // Of one host, or all; an error when there is none of that name.
     Result<std::vector<model::ServicePortPtr>> services_of(const std::string& host);
     Result<RequestTotals> request_totals();
+    // Adds what clients of the proxy lane asked, by cluster; returns what came to none, by admin::service_key.
+    UnroutedTotals add_proxied(RequestTotals& totals) const;
     telemetry::Reading read();
     void read_names(telemetry::Reading& reading) const;
     std::uint64_t ejected_now() const;
@@ -68,6 +75,7 @@ class Agent : public admin::Backend {
     Controller& controller_;
     compile::Publisher& publisher_;
     bpf::Kernel& kernel_;
+    const ProxyLane* lane_;
     const LogBudget& budget_;
     std::function<void()> changed_;
     std::function<DrainFacts()> drain_facts_;

@@ -53,7 +53,7 @@ telemetry::Reading Agent::read() {
         reading.requests = requests.take();
         reading.counters = kernel_.counters().value_or(reading.counters);
         for (const bpf::MapInfo& map : kernel_.maps().value_or(std::vector<bpf::MapInfo>{})) {
-            for (const char* hash : {"flows", "requests", "limits", "clients"}) {
+            for (const char* hash : {"flows", "requests", "limits", "clients", "doors", "captures"}) {
                 if (map.name == hash) {
                     reading.occupancy.push_back({map.name, map.used, map.max_entries});
                 }
@@ -62,6 +62,9 @@ telemetry::Reading Agent::read() {
         for (const bpf::ProgramCost& program : kernel_.programs().value_or(std::vector<bpf::ProgramCost>{})) {
             reading.programs.push_back({program.name, program.run_count, program.run_time_ns});
         }
+    }
+    if (lane_ != nullptr) {
+        lane_->recorders().read(reading);
     }
     read_names(reading);
     const LoadState load = controller_.load_state();

@@ -1,6 +1,7 @@
 // Open connections, finished requests and counters of services: what `sluice get connections`, `tail` and `top` ask
 // for.
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -114,28 +115,44 @@ Result<Json> Agent::tail(const admin::TailQuery& query) {
         return std::unexpected(services.error());
     }
     std::unordered_set<std::uint32_t> clusters;
+    std::set<std::pair<std::string, std::uint16_t>> asked;
     for (const model::ServicePortPtr& service : *services) {
+        if (query.host.empty()) {
+            break;
+        }
+        asked.emplace(service->host, service->port);
         for (const model::Destination& destination : service->route->destinations) {
-            if (!query.host.empty() && destination.cluster) {
+            if (destination.cluster) {
                 clusters.insert(publisher_.cluster_number(destination.cluster->id));
             }
         }
     }
+    // A proxied request tells what was asked for, another only where it went.
+    const auto wanted = [&](const proxy::Sample& sample) {
+        return query.host.empty() || (sample.proxied ? asked.contains({sample.host.data(), sample.port})
+                                                     : clusters.contains(sample.seen.cluster));
+    };
     const std::uint64_t now = monotonic_ns();
     sl_store(&publisher_.tables().control->sample_until_ns, now + kSampleAheadNs);
     SampleRing::Taken taken;
     std::uint64_t lost = 0;
     {
         std::lock_guard lock(kernel_mutex_);
-        auto polled = kernel_.poll_samples([this](const sl_sample& sample) { samples_.push(sample); });
+        auto polled = kernel_.poll_samples([this](const sl_sample& sample) {
+            proxy::Sample kept;
+            kept.seen = sample;
+            samples_.push(kept);
+        });
         auto counters = kernel_.counters();
         if (!polled || !counters) {
             return std::unexpected(polled ? counters.error() : polled.error());
         }
         lost = (*counters)[SL_REASON_SAMPLES_LOST];
-        taken = samples_.since(query.after.value_or(samples_.next()), query.limit, [&](const sl_sample& sample) {
-            return query.host.empty() || clusters.contains(sample.cluster);
-        });
+        if (lane_ != nullptr) {
+            lane_->recorders().take_samples([this](const proxy::Sample& sample) { samples_.push(sample); });
+            lost += lane_->recorders().samples_lost();
+        }
+        taken = samples_.since(query.after.value_or(samples_.next()), query.limit, wanted);
     }
     const std::int64_t to_wall =
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -143,12 +160,12 @@ Result<Json> Agent::tail(const admin::TailQuery& query) {
         static_cast<std::int64_t>(now);
     Json out{{"next", taken.next}, {"lost", lost}, {"skipped", taken.skipped}};
     Json& rows = out["samples"] = Json::array();
-    for (const sl_sample& sample : taken.samples) {
+    for (const proxy::Sample& sample : taken.samples) {
         const admin::Known known{.service = {},
-                                 .cluster = publisher_.cluster(sample.cluster),
-                                 .client = publisher_.workload(sample.workload)};
-        rows.push_back(admin::sample_row(sample, known, endpoint_of(publisher_.tables(), sample.endpoint),
-                                         to_wall + static_cast<std::int64_t>(sample.time_ns)));
+                                 .cluster = publisher_.cluster(sample.seen.cluster),
+                                 .client = publisher_.workload(sample.seen.workload)};
+        rows.push_back(admin::sample_row(sample, known, endpoint_of(publisher_.tables(), sample.seen.endpoint),
+                                         to_wall + static_cast<std::int64_t>(sample.seen.time_ns)));
     }
     return out;
 }
@@ -170,6 +187,23 @@ Result<Agent::RequestTotals> Agent::request_totals() {
     return totals;
 }
 
+Agent::UnroutedTotals Agent::add_proxied(RequestTotals& totals) const {
+    UnroutedTotals unrouted;
+    if (lane_ != nullptr) {
+        lane_->recorders().visit([&](const telemetry::ProxiedLabels& labels, const sl_request_counts& counts) {
+            if (labels.side != telemetry::ProxiedLabels::Side::kSource) {
+                return;
+            }
+            if (labels.cluster != Identity{}) {
+                totals[publisher_.cluster_number(labels.cluster)].add(labels, counts);
+            } else {
+                unrouted[admin::service_key(labels.service)].add(labels, counts);
+            }
+        });
+    }
+    return unrouted;
+}
+
 Result<std::string> Agent::top(const admin::TopQuery& query) {
     auto services = services_of(query.host);
     if (!services) {
@@ -179,10 +213,14 @@ Result<std::string> Agent::top(const admin::TopQuery& query) {
     if (!totals) {
         return std::unexpected(totals.error());
     }
-    const auto requests = [&](const model::Cluster& cluster) {
-        auto found = totals->find(publisher_.cluster_number(cluster.id));
-        return found == totals->end() ? admin::ClusterRequests{} : found->second;
+    const UnroutedTotals unrouted = add_proxied(*totals);
+    const auto in = [](const auto& sums, const auto& key) {
+        const auto found = sums.find(key);
+        return found == sums.end() ? admin::ClusterRequests{} : found->second;
     };
+    const admin::RequestsOf requests{
+        .cluster = [&](const model::Cluster& cluster) { return in(*totals, publisher_.cluster_number(cluster.id)); },
+        .unrouted = [&](const model::ServicePort& service) { return in(unrouted, admin::service_key(service)); }};
     const std::uint64_t now = monotonic_ns();
     std::vector<std::pair<std::uint64_t, std::string>> rows;
     for (std::size_t i = 0; i < services->size(); i += kRowsAtOnce) {

@@ -29,6 +29,12 @@ struct ControllerOptions {
     model::Options mesh;
     source::DirectoryLimits limits;
     std::string cgroup_mount = "/sys/fs/cgroup";  // base of relative client cgroups
+    // What the model cannot judge (the proxy lane's regexes), as diagnostics; the change is refused unless it is empty.
+    std::function<std::vector<std::string>(const model::Delta&)> check;
+    // Called under the gate when a generation is in force: the proxy lane follows before apply() returns.
+    std::function<void(const model::Mesh&)> published;
+    // Called under the gate with the clients whose cgroups exist, before the kernel knows them.
+    std::function<void(const ClientPaths::Resolved&)> clients;
     // Called between the steps of an apply ("published", those of the write-back, "written", "recorded"): where tests
     // end it.
     source::StepHook step;

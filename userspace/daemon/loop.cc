@@ -64,9 +64,12 @@ class Loop {
 
 Result<int> Loop::run() {
     for (;;) {
-        std::array<pollfd, 5> fds{pollfd{signals_.get(), POLLIN, 0}, pollfd{timer_.get(), POLLIN, 0},
-                                  pollfd{parts_.wake.fd(), POLLIN, 0}, pollfd{parts_.kernel.event_fd(), POLLIN, 0},
-                                  pollfd{parts_.controller.watch_fd(), POLLIN, 0}};
+        std::array<pollfd, 6> fds{pollfd{signals_.get(), POLLIN, 0},
+                                  pollfd{timer_.get(), POLLIN, 0},
+                                  pollfd{parts_.wake.fd(), POLLIN, 0},
+                                  pollfd{parts_.kernel.event_fd(), POLLIN, 0},
+                                  pollfd{parts_.controller.watch_fd(), POLLIN, 0},
+                                  pollfd{parts_.handover_fd, POLLIN, 0}};
         if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) {
             return fail_errno("poll");
         }
@@ -83,12 +86,18 @@ Result<int> Loop::run() {
         }
         if (fds[2].revents != 0) {
             parts_.wake.drain();
+            for (const sl_event& event : parts_.events.take()) {
+                take_event(event);
+            }
             parts_.drainer.look_at_rules();
             reclaiming_ = true;
             reclaim();
         }
         if (fds[1].revents != 0) {
             tick();
+        }
+        if (fds[5].revents != 0) {
+            return 0;
         }
     }
 }
@@ -99,6 +108,9 @@ int Loop::take_signal() {
         return 0;
     }
     if (info.ssi_signo == SIGHUP) {
+        if (auto reopened = parts_.agent.reopen_log(); !reopened) {
+            spdlog::error("{}; the file that was open stays so", reopened.error().text());
+        }
         rescan(true, "SIGHUP");
         return 0;
     }
@@ -120,6 +132,9 @@ void Loop::tick() {
             spdlog::error("{}", error);
         }
         client_error_ = std::move(error);
+        if (parts_.capture != nullptr) {
+            parts_.capture->look();
+        }
         parts_.agent.trim();
         reclaim();
     }
@@ -150,6 +165,12 @@ void Loop::reclaim() {
 }
 
 void Loop::take_event(const sl_event& event) {
+    if (event.kind == SL_EVENT_NO_LISTENER) {
+        if (parts_.capture != nullptr) {
+            parts_.capture->unheard(event.netns_cookie, event.process);
+        }
+        return;
+    }
     if (event.kind != SL_EVENT_RETURNED) {
         parts_.drainer.look_at_connections();
     }

@@ -9,9 +9,11 @@
 #include "base/result.h"
 #include "bpf/kernel.h"
 #include "daemon/agent.h"
+#include "daemon/capture.h"
 #include "daemon/controller.h"
 #include "daemon/drain.h"
 #include "daemon/event_log.h"
+#include "daemon/event_queue.h"
 
 namespace sluice::daemon {
 
@@ -37,16 +39,19 @@ struct LoopParts {
     Agent& agent;
     compile::Publisher& publisher;
     bpf::Kernel& kernel;
+    EventQueue& events;
     LogBudget& budget;
     const Wake& wake;
     Drainer& drainer;
+    Capture* capture;                      // null: there is none
+    int handover_fd = -1;                  // readable: a successor asks; -1: none can
     std::vector<std::string> last_errors;  // of the start, already logged
 };
 
 // Blocks the signals that the loop takes by a descriptor, for this thread and those it starts. Call first of all.
 Result<> block_signals();
 
-// Until SIGTERM or SIGINT, whose number it returns. Leaves everything in force.
+// Until SIGTERM or SIGINT, whose number it returns, or 0: a successor asks. Leaves everything in force.
 Result<int> run_loop(LoopParts parts);
 
 }  // namespace sluice::daemon

@@ -5,10 +5,28 @@
 #include <string>
 #include <vector>
 
+#include "base/ip.h"
 #include "bpf/kernel.h"
+#include "io/loop.h"
 #include "model/mesh.h"
+#include "proxy/access_log.h"
 
 namespace sluice::daemon {
+
+// --listen ADDRESS:PORT=[HOST]:PORT: an outbound listener for one service port.
+struct ListenOption {
+    IpAddress address;
+    std::uint16_t port = 0;
+    std::string host;  // of the service that an unknown Host means; empty: none
+    std::uint16_t service_port = 0;
+    std::string text;  // as given
+};
+
+// --client NS[,LABEL=VALUE…]: who asks on these listeners.
+struct ClientOption {
+    std::string ns = "default";
+    config::Labels labels;
+};
 
 struct Options {
     std::string config = "/etc/sluice";
@@ -16,8 +34,17 @@ struct Options {
     std::string run = "/run/sluice";
     std::string http = "127.0.0.1:15000";  // empty: no TCP port
     bpf::KernelOptions kernel;
+    bool programs = true;      // false (--cgroup none): no BPF; only --listen brings traffic
     std::string cgroup_mount;  // of cgroup2: base of relative client cgroups
     model::Options mesh;
+    std::vector<ListenOption> listen;
+    ClientOption client;
+    std::uint16_t capture_port = 15001;  // of loopback, where it is free; 0: any
+    std::uint32_t workers = 0;           // of the proxy lane; 0: one a CPU
+    io::Backend io = io::Backend::kAuto;
+    bool shadow_suffix = false;          // --mirror-host-suffix on
+    proxy::AccessLogOptions access_log;  // of the proxy lane
+    bool takeover = false;               // from the agent that runs in `run`
     bool uninstall = false;
 };
 

@@ -19,6 +19,12 @@ std::expected<model::Delta, Controller::Refused> Controller::advance(std::span<c
     if (!delta) {
         return std::unexpected(Refused{true, texts(delta.error(), Severity::kError)});
     }
+    if (options_.check) {
+        if (std::vector<std::string> errors = options_.check(*delta); !errors.empty()) {
+            undo(delta->undo);
+            return std::unexpected(Refused{true, std::move(errors)});
+        }
+    }
     return std::move(*delta);
 }
 
@@ -44,6 +50,9 @@ Result<std::uint64_t> Controller::put_in_force(const model::Delta& delta) {
         clients_.set_clients(mesh_.clients());
         resolve();
     }
+    if (options_.published) {
+        options_.published(mesh_);
+    }
     return generation;
 }
 
@@ -68,6 +77,9 @@ void Controller::resolve() {
     state_.clients = clients_.count();
     state_.clients_unresolved = clients_.unresolved();
     if (resolved) {
+        if (options_.clients) {
+            options_.clients(*resolved);
+        }
         auto set = publisher_.set_clients(*resolved);
         state_.client_error = set ? "" : "clients: " + set.error().text();
     }

@@ -11,7 +11,7 @@ namespace sluice::daemon {
 
 namespace {
 
-constexpr std::array<cap_value_t, 4> kKept{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_ADMIN};
+constexpr std::array<cap_value_t, 5> kKept{CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE};
 
 struct FreeCaps {
     void operator()(cap_t caps) const { cap_free(caps); }

@@ -4,7 +4,7 @@
 
 namespace sluice::daemon {
 
-void SampleRing::push(const sl_sample& sample) {
+void SampleRing::push(const proxy::Sample& sample) {
     if (kept_.size() < size_) {
         kept_.push_back(sample);
     } else {
@@ -14,7 +14,7 @@ void SampleRing::push(const sl_sample& sample) {
 }
 
 SampleRing::Taken SampleRing::since(std::uint64_t from, std::size_t limit,
-                                    const std::function<bool(const sl_sample&)>& wanted) const {
+                                    const std::function<bool(const proxy::Sample&)>& wanted) const {
     const std::uint64_t oldest = next_ - kept_.size();
     Taken taken;
     if (from > next_) {
@@ -23,7 +23,7 @@ SampleRing::Taken SampleRing::since(std::uint64_t from, std::size_t limit,
     taken.next = std::max(from, oldest);
     taken.skipped = taken.next - from;
     for (; taken.next < next_ && taken.samples.size() < limit; ++taken.next) {
-        const sl_sample& sample = kept_[taken.next % size_];
+        const proxy::Sample& sample = kept_[taken.next % size_];
         if (wanted(sample)) {
             taken.samples.push_back(sample);
         }

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "model/endpoints.h"
+#include "model/rules.h"
 
 namespace sluice::model {
 
@@ -59,9 +60,9 @@ std::vector<std::string> subsets_of(const Index& index, const std::string& host)
 }
 
 void check_destination(const Index& index, const Reference& reference, const config::RouteDestination& destination,
-                       const std::string& field) {
+                       const std::string& field, const char* warning) {
     const std::string host = index.resolve(destination.host, reference.rule.key.ns);
-    const std::string nc = reference.warn ? ": its share is refused (NC)" : "";
+    const std::string nc = reference.warn ? warning : "";
     if (!index.is_service(host)) {
         reference.dangling(destination.host_place, field + ".host", no_service(host) + nc);
         return;
@@ -86,13 +87,13 @@ void check_rules(const Index& index, const Reference& reference, const std::vect
     for (std::size_t i = 0; i < rules.size(); ++i) {
         for (std::size_t j = 0; j < rules[i].destinations.size(); ++j) {
             check_destination(index, reference, rules[i].destinations[j],
-                              fmt::format("spec.{}[{}].route[{}].destination", list, i, j));
+                              fmt::format("spec.{}[{}].route[{}].destination", list, i, j), kShareRefused);
         }
-    }
-    if (rules.size() > 1 && rules.front().needs_request_lane.empty()) {
-        reference.report.warning(reference.rule, rules[1].place, fmt::format("spec.{}[1]", list),
-                                 fmt::format("never reached: the rule at {} has no match and ends the list",
-                                             place_text(reference.rule, rules.front().place)));
+        const std::size_t mirrors = rules[i].http != nullptr ? rules[i].http->mirrors.size() : 0;
+        for (std::size_t j = 0; j < mirrors; ++j) {
+            check_destination(index, reference, rules[i].http->mirrors[j].destination, mirror_field(i, j, mirrors),
+                              kNotMirrored);
+        }
     }
 }
 

@@ -30,14 +30,18 @@ bool same_optional(const std::optional<T>& a, const std::optional<T>& b, Fields 
 void shape(Cluster& cluster, const Policies::Blocks& blocks) {
     if (blocks.load_balancer != nullptr) {
         const config::LoadBalancer& lb = *blocks.load_balancer;
-        if (lb.source_ip_hash) {
+        if (lb.key && !cluster.http) {
+            cluster.load_balancer = SL_LB_RANDOM;  // Envoy's answer where no request has the key
+        } else if (lb.source_ip_hash || lb.key) {
             cluster.load_balancer = lb.maglev ? SL_LB_MAGLEV : SL_LB_RING_HASH;
             cluster.hash_table_size = lb.table_size != 0 ? lb.table_size : (lb.maglev ? 65537 : 1024);
+            cluster.hash_key = lb.key;
         } else {
             cluster.load_balancer = lb.simple == config::SimpleLb::kRoundRobin ? SL_LB_ROUND_ROBIN
                                     : lb.simple == config::SimpleLb::kRandom   ? SL_LB_RANDOM
                                                                                : SL_LB_LEAST_REQUEST;
         }
+        cluster.warmup = lb.warmup;
     }
     if (blocks.connection_pool != nullptr) {
         const config::ConnectionPool& pool = *blocks.connection_pool;
@@ -49,6 +53,7 @@ void shape(Cluster& cluster, const Policies::Blocks& blocks) {
             cluster.connect_timeout_ms = static_cast<std::uint32_t>(std::clamp<long long>(ms, 1, UINT32_MAX));
         }
         cluster.keepalive = pool.keepalive;
+        cluster.pool = pool.http;
     }
     if (blocks.outlier != nullptr) {
         cluster.outlier = *blocks.outlier;
@@ -61,7 +66,7 @@ bool same_cluster(const Cluster& a, const Cluster& b) {
     const auto plain = [](const Cluster& c) {
         return std::tie(c.id, c.name, c.host, c.subset, c.port, c.service_name, c.service_namespace, c.load_balancer,
                         c.hash_table_size, c.max_connections, c.connect_timeout_ms, c.limit_node, c.http, c.answers,
-                        c.drain);
+                        c.drain, c.pool, c.hash_key, c.warmup);
     };
     return plain(a) == plain(b) && same_optional(a.keepalive, b.keepalive, keepalive_fields) &&
            same_optional(a.outlier, b.outlier, outlier_fields) && a.endpoints == b.endpoints;
@@ -158,6 +163,16 @@ void Clusters::warn(const Cluster& cluster, const Policies& policies, const conf
         report_.error(*cluster.sources.front(), {}, "spec.endpoints",
                       cluster.name + " has " + std::to_string(n) + " endpoints; at most " +
                           std::to_string(SL_CLUSTER_ENDPOINTS_MAX) + " are allowed");
+    }
+    if (cluster.pool.h2_upgrade) {
+        report_.warning(*blocks.connection_pool_from, blocks.connection_pool->place,
+                        "connectionPool.http.h2UpgradePolicy of " + cluster.name,
+                        "UPGRADE has no effect yet: HTTP/1.1 is spoken to the endpoints of " + cluster.name);
+    }
+    if (blocks.load_balancer != nullptr && blocks.load_balancer->key && !cluster.http) {
+        report_.warning(*blocks.load_balancer_from, blocks.load_balancer->place, "consistentHash of " + cluster.name,
+                        "port " + std::to_string(cluster.port) + " of " + cluster.host +
+                            " carries no HTTP: without a key in a request the endpoint is random");
     }
     if (cluster.outlier && n > 0 && 100 > cluster.outlier->max_ejection_percent * n) {
         const std::size_t needed = (100 + n - 1) / n;

@@ -149,6 +149,11 @@ void Index::edit(const ObjectPtr& object, bool add) {
             edit_host(cluster_host(std::get<config::EndpointSlice>(object->spec).service, object->key.ns),
                       &HostEntry::slices, object, add);
             return;
+        case config::Kind::kExperiment:
+            for (const std::string& host : readings(std::get<config::Experiment>(object->spec).host, object->key.ns)) {
+                edit_host(host, &HostEntry::experiments, object, add);
+            }
+            return;
         case config::Kind::kServiceEntry:
         case config::Kind::kService:
             break;
@@ -226,6 +231,17 @@ void Index::for_each_policies(const std::string& host, const std::function<bool(
         const auto it = wildcard_policies_.find(suffix);
         return it != wildcard_policies_.end() && visit(it->second);
     });
+}
+
+std::vector<ObjectPtr> Index::experiments(const std::string& host, const std::string& ns) const {
+    std::vector<ObjectPtr> out;
+    if (const HostEntry* entry = find(host)) {
+        std::ranges::copy_if(entry->experiments, std::back_inserter(out), [&](const ObjectPtr& object) {
+            return object->key.ns == ns && resolve(std::get<config::Experiment>(object->spec).host, ns) == host;
+        });
+        std::ranges::sort(out, [](const ObjectPtr& a, const ObjectPtr& b) { return older(*a, *b); });
+    }
+    return out;
 }
 
 void Index::for_each_workload(const Object& service, const std::function<void(const ObjectPtr&)>& visit) const {

@@ -24,8 +24,10 @@ struct HostEntry {
     std::vector<config::ObjectPtr> policies;  // DestinationRules of this host
     std::vector<config::ObjectPtr> users;     // VirtualServices with a destination here
     std::vector<config::ObjectPtr> slices;    // EndpointSlices of the Kubernetes Service
+    std::vector<config::ObjectPtr> experiments;
     bool empty() const {
-        return services.empty() && rules.empty() && policies.empty() && users.empty() && slices.empty();
+        return services.empty() && rules.empty() && policies.empty() && users.empty() && slices.empty() &&
+               experiments.empty();
     }
 };
 
@@ -60,6 +62,8 @@ class Index {
     // DestinationRules in the same order.
     void for_each_policies(const std::string& host,
                            const std::function<bool(const std::vector<config::ObjectPtr>&)>& visit) const;
+    // Experiments of namespace `ns` for a host, oldest first.
+    std::vector<config::ObjectPtr> experiments(const std::string& host, const std::string& ns) const;
     // WorkloadEntries with an address that a ServiceEntry or Service selects.
     void for_each_workload(const config::Object& service,
                            const std::function<void(const config::ObjectPtr&)>& visit) const;

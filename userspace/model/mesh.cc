@@ -6,6 +6,7 @@
 
 #include "model/check.h"
 #include "model/cluster.h"
+#include "model/experiment.h"
 #include "model/index.h"
 #include "model/report.h"
 #include "model/route.h"
@@ -28,17 +29,23 @@ ServicePortKey key_of(const ServicePort& port) {
     return {port.scope, port.host, port.port};
 }
 
+bool same_sources(const std::vector<Destination>& a, const std::vector<Destination>& b) {
+    return std::ranges::equal(
+        a, b, [](const Destination& x, const Destination& y) { return x.cluster == y.cluster && x.text == y.text; });
+}
+
 // Equal also in what only people read.
 bool identical(const ServicePort& a, const ServicePort& b) {
     return a.service == b.service && a.route->source == b.route->source &&
            a.route->lane_reasons == b.route->lane_reasons &&
-           std::ranges::equal(
-               a.route->destinations, b.route->destinations,
-               [](const Destination& x, const Destination& y) { return x.cluster == y.cluster && x.text == y.text; });
+           same_sources(a.route->destinations, b.route->destinations) &&
+           std::ranges::equal(a.route->http, b.route->http, [](const HttpRoute& x, const HttpRoute& y) {
+               return same_sources(x.destinations, y.destinations) && same_sources(x.mirrors, y.mirrors);
+           });
 }
 
 bool same_client(const Client& a, const Client& b) {
-    return a.workload->id == b.workload->id && a.ns == b.ns && a.cgroup == b.cgroup;
+    return a.workload->id == b.workload->id && a.labels == b.labels && a.ns == b.ns && a.cgroup == b.cgroup;
 }
 
 }  // namespace
@@ -137,6 +144,9 @@ void Mesh::Impl::check(const Touched& touched, Report& report) const {
             check_service(index, *service, report);
         }
     }
+    for (const std::string& host : touched.hosts) {
+        check_experiments(index, host, options.references_warn, report);
+    }
 }
 
 void Mesh::Impl::add_ports(const std::string& host, const View& view, Routes& routes, Report& report,
@@ -148,6 +158,7 @@ void Mesh::Impl::add_ports(const std::string& host, const View& view, Routes& ro
         }
     }
     const std::size_t base_count = out.size();
+    const bool proxied = std::ranges::find(options.lanes, Lane::kProxy) != options.lanes.end();
     for (const std::uint16_t number : numbers) {
         const ServiceRef service = view.service(host, number, &report);
         if (service.object == nullptr) {
@@ -157,7 +168,10 @@ void Mesh::Impl::add_ports(const std::string& host, const View& view, Routes& ro
         if (addresses.empty()) {
             report.warning(*service.object, service.object->place, "spec",
                            host + " has no virtual address: it cannot be dialled, only be a destination");
-            continue;
+            // A Host field may name it all the same.
+            if (!config::is_http(service.port->protocol) || !proxied) {
+                continue;
+            }
         }
         auto port = std::make_shared<ServicePort>();
         port->scope = view.scope();
@@ -192,7 +206,8 @@ std::vector<ServicePortPtr> Mesh::Impl::build(const std::string& host, Routes& r
         // where.
         std::vector<ServicePortPtr> checked = ports;
         add_ports(host, View(index, scope), routes, report, checked);
-        if (index.client_namespaces().contains(scope)) {
+        if (index.client_namespaces().contains(scope) ||
+            std::ranges::find(options.client_namespaces, scope) != options.client_namespaces.end()) {
             ports = std::move(checked);
         }
     }
@@ -260,8 +275,8 @@ std::optional<Client> Mesh::Impl::client_of(const ObjectKey& key) {
     }
     const config::Object& object = *it->second;
     const config::Endpoint& body = std::get<config::WorkloadEntry>(object.spec).endpoint;
-    return Client{workloads.intern(object.key.ns, *body.labels, body.service_account, object.key.name), object.key.ns,
-                  object.meta.annotations.cgroup, it->second};
+    return Client{workloads.intern(object.key.ns, *body.labels, body.service_account, object.key.name), *body.labels,
+                  object.key.ns, object.meta.annotations.cgroup, it->second};
 }
 
 // Whether clients differ in what a data plane acts on; `keep`: the new ones are taken over.

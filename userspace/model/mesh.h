@@ -27,6 +27,7 @@
 #include "base/diagnostic.h"
 #include "base/identity.h"
 #include "base/ip.h"
+#include "config/http_rule.h"
 #include "config/objects.h"
 #include "sluice/abi/tables.h"
 
@@ -46,8 +47,9 @@ using WorkloadPtr = std::shared_ptr<const Workload>;
 // A client: processes in a cgroup that act as a workload (WorkloadEntry with sluice.dev/cgroup).
 struct Client {
     WorkloadPtr workload;
-    std::string ns;      // its scope: what this namespace sees
-    std::string cgroup;  // as written
+    config::Labels labels;  // of the WorkloadEntry: what sourceLabels are compared with
+    std::string ns;         // its scope: what this namespace sees
+    std::string cgroup;     // as written
     config::ObjectPtr source;
 };
 
@@ -81,6 +83,11 @@ struct Cluster {
     // the service.
     config::Drain drain = config::Drain::kNone;
     std::vector<Endpoint> endpoints;  // sorted by (IPv4 first, address, port), unique
+    // What request lanes act on besides.
+    config::HttpPool pool;
+    // Where consistentHash's key is in the request; null with a hashing load balancer: the client's address is the key.
+    std::optional<config::HashKey> hash_key;
+    std::optional<config::Warmup> warmup;
     std::vector<config::ObjectPtr> sources;
 };
 using ClusterPtr = std::shared_ptr<const Cluster>;
@@ -91,9 +98,29 @@ struct Destination {
     std::string text;  // host/subset as written, for people
 };
 
-// What a client that dials this port gets.
+// One rule of a request lane, with its destinations resolved.
+struct HttpRoute {
+    config::ObjectPtr source;                    // the VirtualService that `rule` belongs to, or null
+    const config::WeightedRule* rule = nullptr;  // null: the plain service, as after a rule without match
+    std::vector<Destination> destinations;       // as the rule's; empty with redirect or directResponse
+    std::vector<Destination> mirrors;            // as rule->http->mirrors; weights do not count
+    // The rule's name, or "default" for the plain service: what Envoy calls the route when the element of `match` that
+    // matched has no name of its own (route_name()).
+    std::string name;
+    // Indexes into rule->http->matches: elements that can match on this port, in this scope. The rest was decided here
+    // (port, gateways, sourceNamespace); sourceLabels are left to whoever knows the client, unless gateways_given.
+    std::vector<std::uint32_t> matches;
+    // Every request of every client matches: it has no match, or its last element asks for nothing. The last rule then.
+    bool catch_all = false;
+    // The sticky split of `destinations`, and the object that it belongs to; null: they are drawn by weight.
+    const config::Experiment* experiment = nullptr;
+    config::ObjectPtr experiment_source;
+};
+
+// What a client that dials this port gets. On a request lane `destinations` are those of the first rule that matches
+// everything, for a client that finds no proxy in its namespace; empty: there is none, and it is refused.
 struct Route {
-    std::vector<Destination> destinations;  // at least one
+    std::vector<Destination> destinations;  // at least one, unless no_fallback is set
     bool spill = false;
     // What becomes of open connections that this route would place elsewhere; never kUnset. As the VirtualService says,
     // else the DestinationRules of its destinations, else the service.
@@ -102,8 +129,22 @@ struct Route {
     std::vector<std::string> lane_reasons;  // the first rule that ruled out each cheaper lane, or why direct is enough
     config::Split split = config::Split::kUnset;
     config::ObjectPtr source;  // the VirtualService, or null: the plain service
+    // HTTP ports, where the proxy lane is available: rules in order, those that no client of this scope can reach left
+    // out. Also on the direct lane, for requests that come to the proxy all the same (--listen, or another service's
+    // connection whose Host field names this one). A last rule without `rule` behind others is the plain service for
+    // clients whose labels fit no element of any rule: as in Istio those have no VirtualService; to all others, what
+    // matches nothing has no route.
+    std::vector<HttpRoute> http;
+    // Request lanes: why a client without a proxy must be refused rather than get `destinations`; empty: it need not.
+    std::string no_fallback;
 };
 using RoutePtr = std::shared_ptr<const Route>;
+
+// Every cluster that a route names, in destinations, rules and mirrors; each once, in that order.
+std::vector<ClusterPtr> clusters_of(const Route& route);
+// Envoy's name of a route when the element of `match` with that index matched (ignored without match):
+// "<rule>.<element>", or the one name there is.
+std::string route_name(const HttpRoute& route, std::size_t element);
 
 // One port of one service as one scope sees it.
 struct ServicePort {
@@ -143,6 +184,8 @@ struct Delta {
 struct Options {
     bool references_warn = false;            // --references warn
     std::vector<Lane> lanes{Lane::kDirect};  // lanes that are available
+    // Namespaces of clients that no WorkloadEntry names (--client): they get scopes of their own too.
+    std::vector<std::string> client_namespaces{};
 };
 
 // All objects and the services they make. Not thread-safe; one writer.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "model/rules.h"
+
 namespace sluice::model {
 
 using config::Object;
@@ -15,6 +17,11 @@ void for_each_destination(const config::VirtualService& rule, const Visit& visit
         for (const config::WeightedRule& route : *list) {
             for (const config::RouteDestination& destination : route.destinations) {
                 visit(destination);
+            }
+            if (route.http != nullptr) {
+                for (const config::Mirror& mirror : route.http->mirrors) {
+                    visit(mirror.destination);
+                }
             }
         }
     }
@@ -113,6 +120,7 @@ const config::ExportTo* export_of(const Object& object) {
         const config::ExportTo* operator()(const config::Service& v) const { return &v.export_to; }
         const config::ExportTo* operator()(const config::WorkloadEntry&) const { return nullptr; }
         const config::ExportTo* operator()(const config::EndpointSlice&) const { return nullptr; }
+        const config::ExportTo* operator()(const config::Experiment&) const { return nullptr; }
     } view;
     return std::visit(view, object.spec);
 }
@@ -147,6 +155,11 @@ std::set<std::string> special_namespaces(const Object& object) {
     }
     if (object.key.kind == config::Kind::kDestinationRule) {
         namespaces.insert(object.key.ns);
+    }
+    if (const auto* rule = std::get_if<config::VirtualService>(&object.spec)) {
+        for (std::string& ns : source_namespaces(*rule)) {
+            namespaces.insert(std::move(ns));
+        }
     }
     return namespaces;
 }

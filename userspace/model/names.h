@@ -34,7 +34,7 @@ bool visible(const config::Object& object, const std::string& scope);
 const config::Labels* workload_selector(const config::Object& object);
 bool matches(const config::Labels& labels, const config::Labels& wanted);
 
-// Namespaces that an object is shown to by name, and those whose clients prefer it.
+// Namespaces that an object is shown to by name or has rules for, and those whose clients prefer it.
 std::set<std::string> special_namespaces(const config::Object& object);
 // Every host that a VirtualService sends to, in every reading.
 std::set<std::string> destination_hosts(const config::Object& object);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "model/cluster.h"
+#include "model/rules.h"
 #include "model/view.h"
 
 namespace sluice::model {
@@ -21,10 +22,22 @@ class Routes {
 
   private:
     struct Draft;
-    void add_destination(const View& view, Draft& draft, std::size_t index);
-    void take_rule(const View& view, Draft& draft);
+    struct Blocker;
+    // `warning`: what becomes of a dangling one. `blocks`, if not null, gets the policies in force for each
+    // destination.
+    Destination resolve(const View& view, Draft& draft, const config::RouteDestination& destination,
+                        const std::string& field, const char* warning, std::vector<Policies::Blocks>* blocks);
+    std::vector<Destination> resolve_all(const View& view, Draft& draft, const config::WeightedRule& rule,
+                                         const std::string& field, std::vector<Policies::Blocks>* blocks);
+    HttpRoute take_rule(const View& view, Draft& draft, const ReachableRule& reachable);
+    void take_rules(const View& view, Draft& draft);
+    void take_fallback(Draft& draft);
     void take_drain(Draft& draft);
+    bool available(Lane lane) const;
     void choose_lane(Draft& draft);
+    Blocker blocker(const Draft& draft) const;
+    void take_forced(Draft& draft, const config::ObjectPtr& from);
+    std::string direct_reason(const Draft& draft, const config::ObjectPtr& split_from);
     struct Watching {
         std::string text;
         bool differs = false;  // from what Istio does, so that it is worth a warning

@@ -15,10 +15,11 @@ struct Routes::Draft {
     std::string host;
     ServiceRef service;
     bool http = false;
-    const config::WeightedRule* rule = nullptr;  // null: the plain service
-    std::string field;                           // "spec.http[0]"
-    std::vector<Policies> policies;              // of the destinations' hosts, in order
-    std::vector<config::ObjectPtr> outliers;     // for each destination the rule that gives outlierDetection, or null
+    std::vector<ReachableRule> rules;            // empty: the plain service
+    const config::WeightedRule* rule = nullptr;  // of them, the one that matches everything; null: none, or plain
+    std::string field;                           // its "spec.http[0]"
+    std::vector<Policies> policies;              // of all destinations' hosts, in order
+    std::vector<Policies::Blocks> blocks;        // in force for each of route->destinations
     std::shared_ptr<Route> route = std::make_shared<Route>();
 
     std::size_t weighted() const {

@@ -89,6 +89,8 @@ void Index::touch(const ObjectPtr& object, Touched& touched) const {
                 touch_service(service, touched);
             }
         }
+    } else if (const auto* experiment = std::get_if<config::Experiment>(&object->spec)) {
+        touch_hosts(experiment->host, object->key.ns, false, touched);
     } else {
         touch_service(object, touched);
     }

@@ -78,9 +78,11 @@ Policies::Blocks Policies::blocks(std::uint16_t port, const config::Subset* subs
     const auto take = [&](const config::PolicyBlocks& from, bool whole, const ObjectPtr& rule) {
         if (whole || from.load_balancer) {
             blocks.load_balancer = from.load_balancer ? &*from.load_balancer : nullptr;
+            blocks.load_balancer_from = rule;
         }
         if (whole || from.connection_pool) {
             blocks.connection_pool = from.connection_pool ? &*from.connection_pool : nullptr;
+            blocks.connection_pool_from = rule;
         }
         if (whole || from.outlier) {
             blocks.outlier = from.outlier ? &*from.outlier : nullptr;

@@ -28,7 +28,7 @@ class Policies {
         const config::LoadBalancer* load_balancer = nullptr;
         const config::ConnectionPool* connection_pool = nullptr;
         const config::OutlierDetection* outlier = nullptr;
-        config::ObjectPtr outlier_from;
+        config::ObjectPtr load_balancer_from, connection_pool_from, outlier_from;
     };
     Blocks blocks(std::uint16_t port, const config::Subset* subset) const;
 

@@ -14,9 +14,9 @@ namespace sluice::state {
 
 namespace {
 
-constexpr std::array kKinds{config::Kind::kVirtualService, config::Kind::kDestinationRule,
-                            config::Kind::kServiceEntry,   config::Kind::kWorkloadEntry,
-                            config::Kind::kService,        config::Kind::kEndpointSlice};
+constexpr std::array kKinds{config::Kind::kVirtualService, config::Kind::kDestinationRule, config::Kind::kServiceEntry,
+                            config::Kind::kWorkloadEntry,  config::Kind::kService,         config::Kind::kEndpointSlice,
+                            config::Kind::kExperiment};
 
 std::optional<config::Kind> kind_of(std::string_view name) {
     for (const config::Kind kind : kKinds) {

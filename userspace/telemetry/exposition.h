@@ -24,6 +24,9 @@ void flow_durations(SeriesBook& book, const Reading& reading, std::string& out);
 void request_counters(SeriesBook& book, const Reading& reading, std::string& out);
 void request_durations(SeriesBook& book, const Reading& reading, std::string& out);
 void request_sizes(SeriesBook& book, const Reading& reading, std::string& out);
+// The proxy lane: copies by mirror rules, and what was turned away.
+void proxy_counters(SeriesBook& book, const Reading& reading, std::string& out);
+void mirror_durations(SeriesBook& book, const Reading& reading, std::string& out);
 
 // Owns what must outlive a scrape: which series have a place. Not thread-safe.
 class Exposition {

@@ -42,8 +42,8 @@ void without_response(Out out, const In& in) {
     std::copy(in.begin() + kResponseCodeAt + 2, in.end(), out);
 }
 
-std::string_view or_unknown(const std::string& text) {
-    return text.empty() ? kUnknown : std::string_view(text);
+std::string_view or_unknown(std::string_view text) {
+    return text.empty() ? kUnknown : text;
 }
 
 // A field of a workload that may be unknown altogether.
@@ -54,10 +54,6 @@ std::string_view field(const model::Workload* workload, std::string model::Workl
 std::string_view revision(const model::Workload* workload) {
     return workload && !workload->canonical_revision.empty() ? std::string_view(workload->canonical_revision)
                                                              : "latest";
-}
-
-std::string_view service_field(const model::Cluster* cluster, std::string model::Cluster::*member) {
-    return cluster ? or_unknown(cluster->*member) : kUnknown;
 }
 
 }  // namespace
@@ -75,16 +71,12 @@ std::span<const std::string> istio_tcp_label_names() {
     return names;
 }
 
-// Principals stay unknown: the direct lane carries what the application sends, and nothing has authenticated either
-// end.
-IstioLabels istio_labels(const Names& names, const Ends& ends, std::string_view protocol, std::string_view code,
-                         std::string_view flags) {
-    const model::Workload* from = names.workload(ends.workload);
-    const model::Workload* to = names.workload(ends.destination_workload);
-    const model::Cluster* cluster = names.cluster(ends.cluster);
+// Principals stay unknown: nothing has authenticated either end.
+IstioLabels istio_labels(const Peers& peers, std::string_view protocol, std::string_view code, std::string_view flags) {
+    const model::Workload* from = peers.from;
+    const model::Workload* to = peers.to;
     using W = model::Workload;
-    using C = model::Cluster;
-    return {"source",
+    return {peers.reporter,
             field(from, &W::name),
             field(from, &W::canonical_service),
             revision(from),
@@ -98,17 +90,29 @@ IstioLabels istio_labels(const Names& names, const Ends& ends, std::string_view 
             kUnknown,
             field(to, &W::app),
             field(to, &W::version),
-            service_field(cluster, &C::host),
+            or_unknown(peers.host),
             field(to, &W::canonical_service),
             revision(to),
-            service_field(cluster, &C::service_name),
-            service_field(cluster, &C::service_namespace),
+            or_unknown(peers.service_name),
+            or_unknown(peers.service_namespace),
             kUnknown,
             protocol,
             code,
-            "",
+            peers.grpc_status,
             flags,
             kUnknown};
+}
+
+IstioLabels istio_labels(const Names& names, const Ends& ends, std::string_view protocol, std::string_view code,
+                         std::string_view flags) {
+    Peers peers{
+        .reporter = "source", .from = names.workload(ends.workload), .to = names.workload(ends.destination_workload)};
+    if (const model::Cluster* cluster = names.cluster(ends.cluster)) {
+        peers.host = cluster->host;
+        peers.service_name = cluster->service_name;
+        peers.service_namespace = cluster->service_namespace;
+    }
+    return istio_labels(peers, protocol, code, flags);
 }
 
 IstioTcpLabels istio_tcp_labels(const Names& names, const Ends& ends, std::string_view flags) {

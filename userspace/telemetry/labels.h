@@ -32,6 +32,16 @@ IstioLabels istio_labels(const Names& names, const Ends& ends, std::string_view 
                          std::string_view flags);
 IstioTcpLabels istio_tcp_labels(const Names& names, const Ends& ends, std::string_view flags);
 
+// The same by value, as the proxy lane knows them. Workloads may be null.
+struct Peers {
+    std::string_view reporter;  // source or destination
+    const model::Workload* from = nullptr;
+    const model::Workload* to = nullptr;
+    std::string_view host = {}, service_name = {}, service_namespace = {};  // empty: unknown
+    std::string_view grpc_status = {};                                      // empty: not gRPC
+};
+IstioLabels istio_labels(const Peers& peers, std::string_view protocol, std::string_view code, std::string_view flags);
+
 // service, port, subset: the labels by which people know a cluster. Point into `cluster`, which may be null.
 struct ClusterLabels {
     explicit ClusterLabels(const model::Cluster* cluster);

@@ -65,7 +65,7 @@ const char* reason_flag(std::uint32_t reason) {
 
 bool is_refusal(std::uint32_t reason) {
     return reason == SL_REASON_NO_HEALTHY_UPSTREAM || reason == SL_REASON_OVERFLOW || reason == SL_REASON_NO_CLUSTER ||
-           reason == SL_REASON_FAMILY_MISMATCH;
+           reason == SL_REASON_FAMILY_MISMATCH || reason == SL_REASON_CAPTURE_REFUSED;
 }
 
 bool is_connect_failure(std::uint32_t reason) {

@@ -84,12 +84,57 @@ struct Drains {
     std::vector<std::pair<std::string, std::uint64_t>> failures;  // by reason
 };
 
+// A service as labels name it; empty: unknown.
+struct ServiceNames {
+    std::string host, name, ns, port, subset;
+    std::string scope;  // whose rules were followed; no label
+    bool operator==(const ServiceNames&) const = default;
+};
+
+// What requests of the proxy lane that are counted together have in common.
+struct ProxiedLabels {
+    enum class Side : std::uint8_t {
+        kSource,       // as the client saw it: one a request
+        kDestination,  // as a proxy at the endpoint would have seen it: one a try
+        kMirror,       // a copy, which no client sees
+    } side = Side::kSource;
+    bool other = false;         // what found no row of its own; the rest is unknown
+    model::WorkloadPtr from;    // null: unknown
+    model::WorkloadPtr to;      // null: no endpoint was chosen
+    Identity cluster;           // zero: none was chosen
+    ServiceNames service;       // of the cluster, else of the host that was asked for
+    std::uint16_t status = 0;   // 0: nothing was answered
+    std::string flags = "-";    // Envoy's response flags, "-": none
+    bool grpc = false;          // by the request's content-type
+    std::string grpc_status{};  // empty: not gRPC, or nothing was answered
+};
+
+// Rows may repeat: each worker has its own.
+struct ProxiedRow : ProxiedLabels {
+    sl_request_counts counts{};
+};
+
+// What else the proxy lane counted, by service and reason.
+struct ProxiedCount {
+    enum class What : std::uint8_t {
+        kRefused,        // connections and requests that were turned away before they had a route
+        kMirrorSkipped,  // copies that were not sent
+        kLogDropped,     // lines of the access log that were not written
+        kSampleLost,     // finished requests that somebody waited for and that found no room
+    } what = What::kRefused;
+    ServiceNames service;  // empty: not known
+    std::string reason;
+    std::uint64_t count = 0;
+};
+
 // Everything of one scrape. `tables` points at live memory whose shared words are read atomically; the rest is a copy.
 struct Reading {
     Names names;
     sl_tables tables{};
     std::vector<std::pair<sl_flow_key, sl_flow>> flows;
     std::vector<RequestRow> requests;  // one a key
+    std::vector<ProxiedRow> proxied;
+    std::vector<ProxiedCount> proxied_counts;
     std::array<std::uint64_t, SL_REASON_COUNT> counters{};
     std::vector<compile::Occupancy> occupancy;
     std::vector<ProgramRuns> programs;

@@ -56,6 +56,28 @@ bool is_lost_request(const Reading& reading, const sl_flow_key& key) {
     return cluster ? cluster->http : key.reason == SL_REASON_NO_CLUSTER;
 }
 
+IstioLabels labels_of(const ProxiedRow& row, std::string_view code) {
+    const std::string_view reporter = row.side == ProxiedRow::Side::kSource ? "source" : "destination";
+    if (row.other) {
+        IstioLabels labels;
+        labels.fill(kOther);
+        labels[0] = reporter;
+        return labels;
+    }
+    return istio_labels({.reporter = reporter,
+                         .from = row.from.get(),
+                         .to = row.to.get(),
+                         .host = row.service.host,
+                         .service_name = row.service.name,
+                         .service_namespace = row.service.ns,
+                         .grpc_status = row.grpc_status},
+                        row.grpc ? "grpc" : "http", code, row.flags);
+}
+
+bool answered(const sl_request_counts& counts) {
+    return std::accumulate(std::begin(counts.first_byte), std::end(counts.first_byte), 0ull) != 0;
+}
+
 // What histograms of one family show.
 struct Distribution {
     const char* name;
@@ -71,6 +93,12 @@ void istio_histogram(SeriesBook& book, const Reading& reading, const Distributio
         if (is_request(key)) {
             family.add_histogram(labels_of(reading, key, std::to_string(key.status)), kBounds, counts.*what.counts,
                                  static_cast<double>(counts.*what.sum) / what.unit);
+        }
+    }
+    for (const ProxiedRow& row : reading.proxied) {
+        if (row.side != ProxiedRow::Side::kMirror) {
+            family.add_histogram(labels_of(row, std::to_string(row.status)), kBounds, row.counts.*what.counts,
+                                 static_cast<double>(row.counts.*what.sum) / what.unit);
         }
     }
     std::move(family).write(out);
@@ -111,6 +139,11 @@ void request_counters(SeriesBook& book, const Reading& reading, std::string& out
                        static_cast<double>(flow.opened));
         }
     }
+    for (const ProxiedRow& row : reading.proxied) {
+        if (row.side != ProxiedRow::Side::kMirror) {
+            family.add(labels_of(row, std::to_string(row.status)), static_cast<double>(row.counts.requests));
+        }
+    }
     std::move(family).write(out);
     unobserved(book, reading, out);
 }
@@ -125,16 +158,21 @@ void request_durations(SeriesBook& book, const Reading& reading, std::string& ou
                                                   "destination_service",  "response_code"};
     Family family(book, "sluice_request_first_byte_seconds", "First byte of the request to first byte of the answer.",
                   Kind::kHistogram, kLabels);
-    for (const auto& [key, counts] : reading.requests) {
-        const std::uint64_t answered =
-            std::accumulate(std::begin(counts.first_byte), std::end(counts.first_byte), 0ull);
-        if (!is_request(key) || answered == 0) {
-            continue;
-        }
-        const std::string code = std::to_string(key.status);
-        const IstioLabels all = labels_of(reading, key, code);
+    const auto add = [&](const IstioLabels& all, const sl_request_counts& counts) {
         family.add_histogram(std::array{all[1], all[4], all[9], all[13], all[14], all[kResponseCodeAt]}, kBoundsSeconds,
                              counts.first_byte, static_cast<double>(counts.first_byte_ns) / kSecond);
+    };
+    for (const auto& [key, counts] : reading.requests) {
+        if (is_request(key) && answered(counts)) {
+            const std::string code = std::to_string(key.status);
+            add(labels_of(reading, key, code), counts);
+        }
+    }
+    for (const ProxiedRow& row : reading.proxied) {
+        if (row.side == ProxiedRow::Side::kSource && answered(row.counts)) {
+            const std::string code = std::to_string(row.status);
+            add(labels_of(row, code), row.counts);
+        }
     }
     std::move(family).write(out);
 }

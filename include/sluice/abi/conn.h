@@ -27,7 +27,10 @@ struct sl_conn {
     __be16 dialled_port;
     __u16 tcp_flags;       /* SL_CONN_TCP_* */
     __u32 user_timeout_ms; /* the application's TCP_USER_TIMEOUT, restored once established */
-    __u64 sent_bytes;      /* reported so far */
+    union {
+        __u64 sent_bytes; /* reported so far */
+        __u64 client;     /* captured: the cgroup that says who asks; 0: unknown */
+    };
     __u64 received_bytes;
     /* Copied from the cluster row that placed the connection; 0: leave the kernel's. */
     __u32 connect_timeout_ms;
@@ -45,6 +48,39 @@ SL_STATIC_ASSERT(sizeof(struct sl_conn) == 128, "sl_conn");
 #define SL_CONN_TCP_MAPPED 0x8u      /* an IPv6 socket once sent to an IPv4 endpoint: the kernel keeps it IPv4 */
 #define SL_CONN_HTTP 0x10u           /* SL_CLUSTER_HTTP when it was placed */
 #define SL_CONN_ANSWERS 0x20u        /* SL_CLUSTER_ANSWERS when it was placed */
+#define SL_CONN_AGENT 0x40u          /* a socket of the agent: never steered; listening, a beacon */
+
+/* Where the agent listens in a network namespace; key: its cookie. Ports of 127.0.0.1 and ::1; 0: not there. Beacons
+ * are sockets that listen and do nothing else: they end with the agent at once, whereas io_uring may hold on to others.
+ */
+struct sl_door {
+    __be16 port_v4;
+    __be16 port_v6;
+    __be16 beacon_v4;
+    __be16 beacon_v6;
+};
+SL_STATIC_ASSERT(sizeof(struct sl_door) == 8, "sl_door");
+
+/* A captured connection, as the agent sees it when it accepts: network namespace and the client's end. */
+struct sl_capture_key {
+    __u64 netns_cookie;
+    __u8 address[16]; /* network byte order, v4-mapped */
+    __be16 port;
+    __u16 _pad[3];
+};
+SL_STATIC_ASSERT(sizeof(struct sl_capture_key) == 32, "sl_capture_key");
+
+/* What it had dialled, and who asks. */
+struct sl_capture {
+    __u64 started_ns;
+    __u64 client;   /* cgroup of the client index; 0: unknown */
+    __u32 service;  /* record of tables.h */
+    __u32 workload; /* client identity number; 0: unknown */
+    __u8 dialled_address[16];
+    __be16 dialled_port;
+    __u16 _pad[3];
+};
+SL_STATIC_ASSERT(sizeof(struct sl_capture) == 48, "sl_capture");
 
 /* Flow counters: one row per client workload, cluster, destination workload and outcome. */
 struct sl_flow_key {
@@ -92,16 +128,24 @@ enum sl_event_kind {
     SL_EVENT_EJECTED = 1,
     SL_EVENT_RETURNED = 2,
     SL_EVENT_GATED = 3, /* a connection waits to be drained: look for closed gates */
+    SL_EVENT_NO_LISTENER =
+        4, /* nobody took a connection for the proxy lane; `netns_cookie`, and `process` to find it */
 };
 
 /* Record of the event ring. */
 struct sl_event {
     __u64 time_ns; /* CLOCK_MONOTONIC */
     __u32 kind;    /* enum sl_event_kind */
-    __u32 cluster;
+    union {
+        __u32 cluster;
+        __u32 process; /* as the kernel's first pid namespace numbers it */
+    };
     __u32 endpoint;
     __u32 reason; /* enum sl_ejection */
-    __u64 until_ns;
+    union {
+        __u64 until_ns;
+        __u64 netns_cookie;
+    };
 };
 SL_STATIC_ASSERT(sizeof(struct sl_event) == 32, "sl_event");
 

@@ -41,13 +41,19 @@
     X(REQUESTS_FULL, 31, "requests_full", "-", "request table full: counted under the overflow row")                   \
     X(SAMPLES_LOST, 32, "samples_lost", "-", "sample ring full: the request was counted, not shown")                   \
     X(DRAINED, 33, "drained", "LR", "ended by sluice.dev/drain before the answer was whole")                           \
-    X(GATED, 34, "gated", "-", "a segment held back: its connection is about to be drained")
+    X(GATED, 34, "gated", "-", "a segment held back: its connection is about to be drained")                           \
+    X(CAPTURED, 35, "captured", "-", "handed to the proxy in the client's network namespace")                          \
+    X(CAPTURE_FALLBACK, 36, "capture_fallback", "-",                                                                   \
+      "no proxy in the client's namespace: placed by the weights alone")                                               \
+    X(CAPTURE_REFUSED, 37, "capture_refused", "LR",                                                                    \
+      "no proxy in the client's namespace, and no way around it allowed")                                              \
+    X(CAPTURES_FULL, 38, "captures_full", "-", "capture table full: the proxy will not know the connection and ends it")
 
 enum sl_reason {
 #define SL_REASON_ENUM(name, number, label, flag, text) SL_REASON_##name = number,
     SL_REASONS(SL_REASON_ENUM)
 #undef SL_REASON_ENUM
-        SL_REASON_COUNT = 35,
+        SL_REASON_COUNT = 39,
 };
 
 /* Why a connection of an HTTP port is not watched, or no longer. */

@@ -36,8 +36,8 @@ struct sl_control {
     __u64 client_count;    /* rows of the client index; 0: programs skip the lookup */
     __u64 sample_until_ns; /* CLOCK_MONOTONIC until which programs report finished requests; the agent pushes it on
                               while somebody watches */
-    __u64 observe; /* CLOCK_MONOTONIC since when HTTP connections are watched from their start; 0: they are not */
-    __u64 _reserved;
+    __u64 observe;    /* CLOCK_MONOTONIC since when HTTP connections are watched from their start; 0: they are not */
+    __u64 unheard_ns; /* CLOCK_MONOTONIC of the last SL_EVENT_NO_LISTENER */
 };
 SL_STATIC_ASSERT(sizeof(struct sl_control) == 64, "sl_control");
 
@@ -60,10 +60,13 @@ struct sl_service {
 };
 SL_STATIC_ASSERT(sizeof(struct sl_service) == 64, "sl_service");
 
-enum sl_on_subset_down {
-    SL_ON_SUBSET_DOWN_FAIL = 0,  /* the share of a subset without a healthy endpoint is refused, UH */
-    SL_ON_SUBSET_DOWN_SPILL = 1, /* it goes to the route's other subsets, in proportion to their weights */
-};
+/* on-subset-down: spill. The share of a subset without a healthy endpoint goes to the route's other subsets, in
+ * proportion to their weights; without it, it is refused, UH. */
+#define SL_ROUTE_SPILL 0x1u
+/* The proxy lane: who finds no proxy in its network namespace gets these destinations, or with NO_FALLBACK is refused
+ * (its one destination is NC then). */
+#define SL_ROUTE_PROXY 0x2u
+#define SL_ROUTE_NO_FALLBACK 0x4u
 
 /* Row: weights of one service port in one generation. */
 struct sl_route {
@@ -71,7 +74,7 @@ struct sl_route {
     __u32 service;           /* back reference */
     __u32 destination_first; /* into the destination table */
     __u32 destination_count; /* 1..SL_ROUTE_DESTINATIONS_MAX */
-    __u32 on_subset_down;    /* enum sl_on_subset_down */
+    __u32 flags;             /* SL_ROUTE_* */
     __u32 open;              /* shared word: connections held that were placed by this row */
     __u32 in_use;            /* userspace only */
 };
@@ -159,7 +162,7 @@ struct sl_endpoint {
     __u16 flags;    /* SL_ENDPOINT_* */
     __u32 cluster;  /* cluster record; SL_NONE: free */
     __u32 workload; /* identity number of the destination workload; 0: unknown */
-    __u32 weight;   /* reserved, 1 */
+    __u32 since_ds; /* CLOCK_MONOTONIC in tenths of seconds when it came in, as of the agent's last control tick */
 };
 SL_STATIC_ASSERT(sizeof(struct sl_endpoint) == 32, "sl_endpoint");
 

@@ -66,6 +66,28 @@ TEST(ClusterRequests, AConnectThatFailedIsARequestThatFailed) {
     EXPECT_EQ(sum.failed, 12u);
 }
 
+TEST(ClusterRequests, OfTheProxyFailWhenTheServerOrTheMeshDid) {
+    ClusterRequests sum;
+    const auto add = [&](std::uint16_t status, const char* flags) {
+        telemetry::ProxiedLabels labels;
+        labels.status = status;
+        labels.flags = flags;
+        sum.add(labels, counts(1, 4));
+        return sum.failed;
+    };
+    EXPECT_EQ(add(200, "-"), 0u);
+    EXPECT_EQ(add(404, "NR"), 0u);
+    EXPECT_EQ(add(0, "DC"), 0u) << "the client gave up";
+    EXPECT_EQ(add(200, "DI"), 0u);
+    EXPECT_EQ(add(500, "-"), 1u);
+    EXPECT_EQ(add(503, "UF,URX"), 2u);
+    EXPECT_EQ(add(504, "UT"), 3u);
+    EXPECT_EQ(add(200, "UC"), 4u) << "its body was cut off";
+    EXPECT_EQ(add(503, "DC"), 5u);
+    EXPECT_EQ(sum.requests, 9u);
+    EXPECT_EQ(sum.duration[4], 9u);
+}
+
 class SomeLive : public Live {
   public:
     std::optional<ClusterLive> cluster(const model::Cluster& cluster) const override {
@@ -100,15 +122,23 @@ model::ServicePort service(config::PortProtocol protocol) {
     return made;
 }
 
-ClusterRequests some(const model::Cluster& cluster) {
-    ClusterRequests made;
-    if (cluster.subset == "v47") {
-        made.requests = 9;
-        made.failed = 2;
-        made.duration[5] = 9;
-    }
-    return made;
-}
+const RequestsOf some{.cluster =
+                          [](const model::Cluster& cluster) {
+                              ClusterRequests made;
+                              if (cluster.subset == "v47") {
+                                  made.requests = 9;
+                                  made.failed = 2;
+                                  made.duration[5] = 9;
+                              }
+                              return made;
+                          },
+                      .unrouted =
+                          [](const model::ServicePort&) {
+                              ClusterRequests made;
+                              made.requests = 7;
+                              made.failed = 3;
+                              return made;
+                          }};
 
 TEST(TopRow, HasTheCountersOfEveryDestination) {
     const Json row = top_row(service(config::PortProtocol::kHttp), SomeLive(), some);
@@ -128,7 +158,30 @@ TEST(TopRow, HasTheCountersOfEveryDestination) {
     EXPECT_TRUE(row["destinations"][0]["duration"].empty());  // no request yet
     EXPECT_FALSE(row["destinations"][2].contains("requests"));
     EXPECT_TRUE(row["destinations"][2]["cluster"].is_null());
-    EXPECT_EQ(activity(row), 10u + 30u + 9u);
+    EXPECT_EQ(row["unrouted_requests"], 7);
+    EXPECT_EQ(row["unrouted_failed"], 3);
+    EXPECT_EQ(activity(row), 10u + 30u + 9u + 7u);
+}
+
+TEST(TopRow, ClustersThatOnlyOtherRulesNameComeLastWithoutWeights) {
+    model::ServicePort made = service(config::PortProtocol::kHttp);
+    auto route = std::make_shared<model::Route>(*made.route);
+    const model::Destination v47 = route->destinations[1];
+    const model::Destination v43{cluster("v43"), 100, "ranking/v43"};
+    route->http.resize(3);
+    route->http[0].destinations = {v43, {nullptr, 1, "ranking/v99"}};
+    route->http[1].destinations = {v43, v47};
+    route->http[2].destinations = route->destinations;
+    made.route = route;
+    const Json row = top_row(made, SomeLive(), some);
+    ASSERT_EQ(row["destinations"].size(), 4u);
+    const Json& last = row["destinations"][3];
+    EXPECT_EQ(last["subset"], "v43");
+    EXPECT_TRUE(last["weight"].is_null());
+    EXPECT_TRUE(last["share"].is_null());
+    EXPECT_TRUE(last["observed_share"].is_null());
+    EXPECT_EQ(last["requests"], 0);
+    EXPECT_EQ(row["destinations"][0]["share"], 0.75) << "the weights of the route stay";
 }
 
 TEST(TopRow, TcpServicesHaveNoRequests) {
@@ -147,7 +200,7 @@ class NoLive : public Live {
 
 TEST(TopRow, AServiceThatNobodyDialledHasNoActivity) {
     EXPECT_EQ(activity(top_row(service(config::PortProtocol::kTcp), NoLive(), some)), 0u);
-    EXPECT_EQ(activity(top_row(service(config::PortProtocol::kHttp), NoLive(), some)), 9u);
+    EXPECT_EQ(activity(top_row(service(config::PortProtocol::kHttp), NoLive(), some)), 9u + 7u);
 }
 
 }  // namespace

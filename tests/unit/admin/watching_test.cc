@@ -94,14 +94,14 @@ TEST(ConnectionRow, TheGateSaysWhatWouldHappen) {
 }
 
 TEST(SampleRow, ShowsOneRequest) {
-    sl_sample sample{};
-    sample.duration_ns = 12'345'678;
-    sample.first_byte_ns = 1'500'000;
-    sample.request_bytes = 120;
-    sample.response_bytes = 4096;
-    sample.cookie = 77;
-    sample.status = 200;
-    sample.method = SL_METHOD_POST;
+    proxy::Sample sample;
+    sample.seen.duration_ns = 12'345'678;
+    sample.seen.first_byte_ns = 1'500'000;
+    sample.seen.request_bytes = 120;
+    sample.seen.response_bytes = 4096;
+    sample.seen.cookie = 77;
+    sample.seen.status = 200;
+    sample.seen.method = SL_METHOD_POST;
     Known who = known();
     who.service = nullptr;
     const Json row = sample_row(sample, who, "127.1.0.1:9000", 1'763'697'906'789'012'345);
@@ -109,13 +109,39 @@ TEST(SampleRow, ShowsOneRequest) {
               R"({"time":"2025-11-21T04:05:06.789Z","client":"web/frontend","host":"other.ml.svc.cluster.local",)"
               R"("port":9090,"subset":"v47","endpoint":"127.1.0.1:9000","method":"POST","status":200,)"
               R"("duration_ms":12.345,"first_byte_ms":1.5,"request_bytes":120,"response_bytes":4096,"flag":"-",)"
-              R"("reason":null,"connection":77})");
+              R"("reason":null,"connection":77,"lane":"direct","route":null,"attempts":null})");
+}
+
+TEST(SampleRow, OfTheProxyShowsAllFlagsAndTheRoute) {
+    proxy::Sample sample;
+    sample.proxied = true;
+    sample.seen.status = 503;
+    sample.flags = 1u << 1 | 1u << 6;
+    sample.attempts = 3;
+    constexpr auto put = [](auto& chars, std::string_view text) { std::ranges::copy(text, chars.begin()); };
+    put(sample.client, "ml/gateway");
+    put(sample.host, "asked.ml.svc.cluster.local");
+    sample.port = 80;
+    put(sample.method, "PURGE");
+    put(sample.route, "canary");
+    put(sample.details, "upstream_reset_before_response_started{remote_connection_failure}");
+    const Json row = sample_row(sample, known(), "", 0);
+    EXPECT_EQ(row.dump(),
+              R"({"time":"1970-01-01T00:00:00.000Z","client":"ml/gateway","host":"asked.ml.svc.cluster.local",)"
+              R"("port":80,"subset":"v47","endpoint":"","method":"PURGE","status":503,)"
+              R"("duration_ms":0.0,"first_byte_ms":null,"request_bytes":0,"response_bytes":0,"flag":"UF,URX",)"
+              R"("reason":"upstream_reset_before_response_started{remote_connection_failure}","connection":null,)"
+              R"("lane":"proxy","route":"canary","attempts":3})");
+    sample.flags = 0;
+    EXPECT_TRUE(sample_row(sample, known(), "", 0)["reason"].is_null()) << "only what went wrong has one";
+    sample.port = 0;
+    EXPECT_TRUE(sample_row(sample, {}, "", 0)["host"].is_null()) << "a Host that nobody has";
 }
 
 TEST(SampleRow, ARequestThatWasNotAnsweredSaysWhoseDoingItWas) {
-    sl_sample sample{};
-    sample.reason = SL_REASON_UPSTREAM_CLOSED;
-    sample.method = 200;  // of a newer kernel side
+    proxy::Sample sample;
+    sample.seen.reason = SL_REASON_UPSTREAM_CLOSED;
+    sample.seen.method = 200;  // of a newer kernel side
     const Json row = sample_row(sample, {}, "", 0);
     EXPECT_EQ(row["status"], 0);
     EXPECT_TRUE(row["first_byte_ms"].is_null());

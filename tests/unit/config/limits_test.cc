@@ -55,9 +55,9 @@ TEST(Limits, Scalars) {
         return "apiVersion: v1\nkind: Service\nmetadata: {name: a, annotations: {x: " + std::string(size, 'y') +
                "}}\nspec: {ports: [{port: 80}]}\n";
     };
-    EXPECT_EQ(parse_text(text(64u << 10)).output(), "+ Service default/a\n");
-    EXPECT_EQ(parse_text(text((64u << 10) + 1)).lines(),
-              "t.yaml:3:38: metadata.annotations.x: found a text of 65537 bytes; the limit is 65536\n");
+    EXPECT_EQ(parse_text(text(3u << 19)).output(), "+ Service default/a\n");
+    EXPECT_EQ(parse_text(text((3u << 19) + 1)).lines(),
+              "t.yaml:3:38: metadata.annotations.x: found a text of 1572865 bytes; the limit is 1572864\n");
 }
 
 TEST(Limits, DeepNestingOfEveryStyle) {

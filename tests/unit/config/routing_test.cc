@@ -1,15 +1,11 @@
-// VirtualService, DestinationRule and the annotations on them: values, defaults, facts for the lane choice.
+// VirtualService and the annotations on what routes: values, defaults, facts for the lane choice.
 #include <gtest/gtest.h>
 
+#include "config/http_rule.h"
 #include "tests/unit/config/parsed.h"
 
 namespace sluice::config::test {
 namespace {
-
-using std::chrono::hours;
-using std::chrono::milliseconds;
-using std::chrono::nanoseconds;
-using std::chrono::seconds;
 
 VirtualService virtual_service(const std::string& spec) {
     return one<VirtualService>(document("VirtualService", "spec:\n" + spec));
@@ -57,10 +53,8 @@ TEST(VirtualServiceTest, WhatNeedsARequestLaneIsAFactWithItsPlace) {
         {"fault: {abort: {httpStatus: 503, percentage: {value: 0.0001}}}", "fault"},
         {"mirror: {host: b}", "mirror"},
         {"mirrors: [{destination: {host: b}}]", "mirrors"},
-        {"mirrorPercentage: {value: 100}", "mirrorPercentage"},
         {"headers: {request: {add: {x: v}}}", "headers"},
         {"rewrite: {uri: /}", "rewrite"},
-        {"corsPolicy: {}", "corsPolicy"},
     };
     for (const auto& [text, name] : fields) {
         const auto rule = virtual_service(
@@ -77,6 +71,7 @@ TEST(VirtualServiceTest, TheFirstReasonIsKept) {
     const auto rule = virtual_service(
         "  hosts: [a]\n  http:\n  - timeout: 1s\n    route:\n    - {destination: {host: a}, headers: {}}\n"
         "    match: [{port: 80}]\n  - route: [{destination: {host: a}, headers: {request: {}}}]\n"
+        "    match: [{port: 81}]\n"
         "  - redirect: {uri: /x}\n  tcp:\n  - match: [{port: 80}]\n    route: [{destination: {host: a}}]\n");
     EXPECT_TRUE(rule.http[0].needs_request_lane.starts_with("spec.http[0].timeout: "));
     EXPECT_TRUE(rule.http[1].needs_request_lane.starts_with("spec.http[1].route[0].headers: "));
@@ -87,9 +82,47 @@ TEST(VirtualServiceTest, TheFirstReasonIsKept) {
 
 TEST(VirtualServiceTest, WhatIstioAcceptsThoughItLooksWrong) {
     virtual_service(
-        "  hosts: [a]\n  http:\n  - route: [{destination: {host: a}}]\n    mirrorPercentage: {value: 5}\n    match:\n"
+        "  hosts: [a]\n  http:\n  - route: [{destination: {host: a}}]\n    match:\n"
         "    - uri: {exact: \"\"}\n    - uri: {prefix: \"\"}\n    - headers: {X-User: {exact: \"\"}, \":authority\": "
         "{prefix: a}, x-any: , y-any: {}}\n    - withoutHeaders: {x: {regex: \"*\"}}\n");
+}
+
+TEST(VirtualServiceTest, AMatchWithoutElementsIsNone) {
+    const auto rule = virtual_service("  hosts: [a]\n  http: [{match: [], route: [{destination: {host: a}}]}]\n");
+    EXPECT_EQ(rule.http[0].needs_request_lane, "");
+    EXPECT_FALSE(rule.http[0].http);
+}
+
+// Whether the rule behind one with this match is said to be never reached.
+bool ends_the_list(const std::string& match) {
+    const Parsed parsed = parse_text(document(
+        "VirtualService", "spec:\n  hosts: [a]\n  http:\n  - route: [{destination: {host: a}}]\n    match: " + match +
+                              "\n  - route: [{destination: {host: b}}]\n  - route: [{destination: {host: c}}]\n"));
+    EXPECT_EQ(parsed.objects.size(), 1u) << parsed.lines();
+    if (parsed.lines() ==
+        "t.yaml:9:5: warning: spec.http[1]: is never reached, nor is what follows: the rule at line 7 "
+        "takes all that comes\n") {
+        return true;
+    }
+    EXPECT_EQ(parsed.lines(),
+              "t.yaml:10:5: warning: spec.http[2]: is never reached, nor is what follows: the rule at line 9 takes all "
+              "that comes\n");
+    return false;
+}
+
+TEST(VirtualServiceTest, WhatStandsBehindARuleThatTakesEverythingIsAcceptedWithAWarning) {
+    for (const char* all :
+         {"[]", "[{uri: {prefix: /}}]", "[{uri: {prefix: ''}}]", "[{uri: {regex: .*}}]", "[{name: x}]",
+          "[{uri: {exact: /a}}, {uri: {prefix: /}}]", "[{gateways: [mesh], sourceLabels: {a: b}}]"}) {
+        EXPECT_TRUE(ends_the_list(all)) << all;
+    }
+    for (const char* some :
+         {"[{uri: {prefix: /a}}]", "[{uri: {exact: /}}]", "[{uri: {prefix: /}, method: {exact: GET}}]", "[{port: 80}]",
+          "[{uri: {prefix: /}, headers: {x: {}}}]", "[{withoutHeaders: {x: {}}}]", "[{queryParams: {x: {}}}]",
+          "[{sourceLabels: {a: b}}]", "[{sourceNamespace: b}]", "[{gateways: [other]}]", "[{scheme: {exact: http}}]",
+          "[{authority: {exact: a}}]", "[{uri: {regex: a.*}}]"}) {
+        EXPECT_FALSE(ends_the_list(some)) << some;
+    }
 }
 
 TEST(VirtualServiceTest, ExportTo) {
@@ -107,114 +140,6 @@ TEST(VirtualServiceTest, ExportTo) {
     const ExportTo none = with("['~']", "name: a").export_to;
     EXPECT_FALSE(none.all);
     EXPECT_TRUE(none.namespaces.empty());
-}
-
-DestinationRule destination_rule(const std::string& policy) {
-    return one<DestinationRule>(document("DestinationRule", "spec: {host: a, trafficPolicy: " + policy + "}\n"));
-}
-
-TEST(DestinationRuleTest, AbsentBlocksStayAbsent) {
-    const auto rule =
-        one<DestinationRule>(document("DestinationRule", "spec: {host: '*.local', subsets: [{name: v1}]}\n"));
-    EXPECT_FALSE(rule.policy);
-    EXPECT_FALSE(rule.subsets[0].policy);
-    EXPECT_TRUE(rule.subsets[0].labels.empty());
-    const PolicyBlocks blocks = destination_rule("{}").policy->blocks;
-    EXPECT_FALSE(blocks.load_balancer || blocks.connection_pool || blocks.outlier);
-}
-
-TEST(DestinationRuleTest, OutlierDefaults) {
-    const OutlierDetection outlier = *destination_rule("{outlierDetection: {}}").policy->blocks.outlier;
-    EXPECT_FALSE(outlier.consecutive_5xx);
-    EXPECT_FALSE(outlier.consecutive_gateway);
-    EXPECT_FALSE(outlier.consecutive_local);
-    EXPECT_FALSE(outlier.split_local_origin);
-    EXPECT_EQ(outlier.interval, seconds(10));
-    EXPECT_EQ(outlier.base_ejection, seconds(30));
-    EXPECT_EQ(outlier.max_ejection_percent, 10u);
-    EXPECT_EQ(outlier.min_health_percent, 0u);
-}
-
-TEST(DestinationRuleTest, OutlierWhole) {
-    const OutlierDetection outlier =
-        *destination_rule(
-             "{outlierDetection: {consecutive5xxErrors: 0, consecutiveGatewayErrors: 3, "
-             "splitExternalLocalOriginErrors: "
-             "true, consecutiveLocalOriginFailures: 2, interval: 1s, baseEjectionTime: 1m, maxEjectionPercent: 100, "
-             "minHealthPercent: 40}}")
-             .policy->blocks.outlier;
-    EXPECT_EQ(outlier.consecutive_5xx, 0u);
-    EXPECT_EQ(outlier.consecutive_gateway, 3u);
-    EXPECT_TRUE(outlier.split_local_origin);
-    EXPECT_EQ(outlier.consecutive_local, 2u);
-    EXPECT_EQ(outlier.interval, seconds(1));
-    EXPECT_EQ(outlier.base_ejection, seconds(60));
-    EXPECT_EQ(outlier.max_ejection_percent, 100u);
-    EXPECT_EQ(outlier.min_health_percent, 40u);
-    EXPECT_EQ(
-        destination_rule("{outlierDetection: {maxEjectionPercent: 0}}").policy->blocks.outlier->max_ejection_percent,
-        10u);
-}
-
-LoadBalancer load_balancer(const std::string& text) {
-    return *destination_rule("{loadBalancer: " + text + "}").policy->blocks.load_balancer;
-}
-
-TEST(DestinationRuleTest, LoadBalancers) {
-    EXPECT_EQ(load_balancer("{}").simple, SimpleLb::kLeastRequest);
-    EXPECT_EQ(load_balancer("{simple: LEAST_CONN}").simple, SimpleLb::kLeastRequest);
-    EXPECT_EQ(load_balancer("{simple: UNSPECIFIED}").simple, SimpleLb::kLeastRequest);
-    EXPECT_EQ(load_balancer("{simple: ROUND_ROBIN}").simple, SimpleLb::kRoundRobin);
-    EXPECT_EQ(load_balancer("{simple: RANDOM}").simple, SimpleLb::kRandom);
-}
-
-TEST(DestinationRuleTest, ConsistentHash) {
-    const LoadBalancer ring = load_balancer("{consistentHash: {useSourceIp: true}}");
-    EXPECT_TRUE(ring.source_ip_hash);
-    EXPECT_FALSE(ring.maglev);
-    EXPECT_EQ(ring.table_size, 1024u);
-    EXPECT_EQ(load_balancer("{consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 4096}}}").table_size,
-              4096u);
-    EXPECT_EQ(load_balancer("{consistentHash: {useSourceIp: true, ringHash: {minimumRingSize: 0}}}").table_size, 1024u);
-    const LoadBalancer maglev = load_balancer("{consistentHash: {useSourceIp: true, maglev: {tableSize: 251}}}");
-    EXPECT_TRUE(maglev.maglev);
-    EXPECT_EQ(maglev.table_size, 251u);
-    EXPECT_EQ(load_balancer("{consistentHash: {useSourceIp: true, maglev: {}}}").table_size, 65537u);
-}
-
-TEST(DestinationRuleTest, AConsistentHashWithoutKeyIsRandomAsInIstio) {
-    for (const char* text :
-         {"{consistentHash: {}}", "{consistentHash: {useSourceIp: false}}", "{consistentHash: {ringHash: {}}}"}) {
-        const LoadBalancer balancer = load_balancer(text);
-        EXPECT_FALSE(balancer.source_ip_hash) << text;
-        EXPECT_EQ(balancer.simple, SimpleLb::kRandom) << text;
-    }
-}
-
-TEST(DestinationRuleTest, ConnectionPool) {
-    const ConnectionPool pool =
-        *destination_rule(
-             "{connectionPool: {tcp: {maxConnections: 7, connectTimeout: 1.5s, tcpKeepalive: {probes: 3, "
-             "time: 2h, interval: 75s}}}}")
-             .policy->blocks.connection_pool;
-    EXPECT_EQ(pool.max_connections, 7u);
-    EXPECT_EQ(pool.connect_timeout, milliseconds(1500));
-    EXPECT_EQ(pool.keepalive->probes, 3u);
-    EXPECT_EQ(pool.keepalive->time, hours(2));
-    EXPECT_EQ(pool.keepalive->interval, seconds(75));
-    const ConnectionPool unset =
-        *destination_rule("{connectionPool: {tcp: {maxConnections: 0}}}").policy->blocks.connection_pool;
-    EXPECT_FALSE(unset.max_connections);
-    EXPECT_FALSE(unset.connect_timeout);
-    EXPECT_FALSE(unset.keepalive);
-}
-
-TEST(DestinationRuleTest, PortLevelSettingsAreByNumber) {
-    const auto rule = destination_rule(
-        "{portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: RANDOM}}, {port: {number: 81}}]}");
-    ASSERT_EQ(rule.policy->port_level.size(), 2u);
-    EXPECT_EQ(rule.policy->port_level.at(80).load_balancer->simple, SimpleLb::kRandom);
-    EXPECT_FALSE(rule.policy->port_level.at(81).load_balancer);
 }
 
 TEST(AnnotationsTest, AreReadAndUnsetByDefault) {

@@ -47,6 +47,19 @@ TEST(Figures, RatesSharesAndQuantilesAreOfTheInterval) {
     EXPECT_DOUBLE_EQ(*services[0].total.p90, 87.5);
 }
 
+TEST(Figures, WhatCameToNoDestinationCountsForTheService) {
+    Json before = made_answer(10, Json::array({made_ranking({.requests = 5, .fast = 5}, {})}));
+    Json now = made_answer(12, Json::array({made_ranking({.requests = 15, .fast = 15}, {})}));
+    before["services"][0]["unrouted_requests"] = 100u;
+    before["services"][0]["unrouted_failed"] = 50u;
+    now["services"][0]["unrouted_requests"] = 130u;
+    now["services"][0]["unrouted_failed"] = 70u;
+    const auto services = service_figures(now, &before);
+    EXPECT_DOUBLE_EQ(*services[0].total.rate, 20);
+    EXPECT_DOUBLE_EQ(*services[0].total.success, 0.5);
+    EXPECT_DOUBLE_EQ(*services[0].versions[0].rate, 5);
+}
+
 TEST(Figures, WithoutRequestsInTheIntervalThereIsARateButNoSuccess) {
     const Json before = made_answer(10, Json::array({made_ranking({.requests = 5, .fast = 5}, {})}));
     const Json now = made_answer(12, Json::array({made_ranking({.requests = 5, .fast = 5}, {})}));

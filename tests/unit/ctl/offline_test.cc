@@ -125,6 +125,39 @@ TEST_F(CtlTest, explain_tells_rule_weights_lane_policies_and_endpoints) {
     EXPECT_EQ(found["endpoints"].size(), 3u);
 }
 
+TEST_F(CtlTest, offline_http_rules_are_those_of_the_proxy_lane) {
+    std::string service = std::string(kService);
+    service.replace(service.find("name: tcp, protocol: TCP"), 24, "name: http, protocol: HTTP");
+    put("rules/service.yaml", service + "---\n" + kDestinationRule);
+    put("rules/route.yaml", R"(apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: ranker, namespace: ml}
+spec:
+  hosts: [ranker]
+  http:
+  - name: beta
+    match: [{headers: {x-beta: {exact: "1"}}}]
+    route: [{destination: {host: ranker, subset: v47}}]
+    timeout: 200ms
+  - route:
+    - destination: {host: ranker, subset: v45}
+      weight: 90
+    - destination: {host: ranker, subset: v47}
+      weight: 10
+)");
+    EXPECT_EQ(sluice({"validate", rules_}), kDone) << out_ << err_;
+    ASSERT_EQ(sluice({"--config", rules_, "explain", "ranker"}), kDone) << err_;
+    EXPECT_THAT(out_, HasSubstr("lane        proxy\n"));
+    EXPECT_THAT(out_, HasSubstr("cannot take the direct lane: spec.http[0].match"));
+    EXPECT_THAT(out_, HasSubstr("  1   beta  " + rules_ +
+                                "/route.yaml:7\n      when  header x-beta = \"1\"\n"
+                                "      to    ranker/v47  100.00%\n            time-out 200ms\n"));
+    EXPECT_THAT(out_, HasSubstr("      to    ranker/v45  90.00%\n      to    ranker/v47  10.00%\n"));
+    EXPECT_THAT(out_, HasSubstr("a client whose namespace has none gets `destinations`, by connection"));
+    ASSERT_EQ(sluice({"--config", rules_, "get", "routes"}), kDone) << err_;
+    EXPECT_THAT(out_, HasSubstr("header x-beta"));
+}
+
 TEST_F(CtlTest, explain_of_an_unknown_service_is_no_and_of_a_bad_port_wrong_usage) {
     put_sound_rules();
     EXPECT_EQ(sluice({"--config", rules_, "explain", "other"}), kNo);

@@ -35,13 +35,21 @@ TEST(TailLines, SaysWhoAskedWhomAndHowItWent) {
     EXPECT_EQ(
         line,
         "04:05:06.789  web/frontend  ranking.ml.svc.cluster.local:8080  v47  127.100.47.1:8080  POST  200  12.346ms  "
-        "3.500ms  120/4096  -  -\n");
+        "3.500ms  120/4096  -  -  -  -\n");
 }
 
 TEST(TailLines, WithoutAnAnswerThereIsNoStatusButAFlag) {
     TailLines lines(false);
     EXPECT_THAT(lines.line(sample(0, "UC", "upstream_closed")),
-                HasSubstr("POST  -  12.346ms  -  120/4096  UC  upstream_c"));
+                HasSubstr("POST  -  12.346ms  -  120/4096  -  -  UC  upstream_c"));
+}
+
+TEST(TailLines, AProxiedRequestHasItsTriesAndItsRoute) {
+    TailLines lines(false);
+    Json proxied = sample(503, "UF,URX", "upstream_reset");
+    proxied["attempts"] = 3;
+    proxied["route"] = "canary";
+    EXPECT_THAT(lines.line(proxied), EndsWith("  120/4096  3  canary  UF,URX  upstream_reset\n"));
 }
 
 TEST(TailLines, LinesStayAlignedAsColumnsGrow) {

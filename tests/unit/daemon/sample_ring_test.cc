@@ -8,16 +8,16 @@ namespace {
 
 using testing::ElementsAre;
 
-bool all(const sl_sample&) {
+bool all(const proxy::Sample&) {
     return true;
 }
 
 SampleRing ring_of(std::size_t size, std::uint64_t count) {
     SampleRing ring(size);
     for (std::uint64_t i = 0; i < count; ++i) {
-        sl_sample sample{};
-        sample.cookie = i;
-        sample.cluster = static_cast<std::uint32_t>(i % 2);
+        proxy::Sample sample;
+        sample.seen.cookie = i;
+        sample.seen.cluster = static_cast<std::uint32_t>(i % 2);
         ring.push(sample);
     }
     return ring;
@@ -25,8 +25,8 @@ SampleRing ring_of(std::size_t size, std::uint64_t count) {
 
 std::vector<std::uint64_t> cookies(const SampleRing::Taken& taken) {
     std::vector<std::uint64_t> out;
-    for (const sl_sample& sample : taken.samples) {
-        out.push_back(sample.cookie);
+    for (const proxy::Sample& sample : taken.samples) {
+        out.push_back(sample.seen.cookie);
     }
     return out;
 }
@@ -59,10 +59,10 @@ TEST(SampleRing, TheLimitLeavesTheRestForTheNextCall) {
 
 TEST(SampleRing, SamplesThatAreNotWantedArePassedOver) {
     const SampleRing ring = ring_of(8, 8);
-    const auto taken = ring.since(1, 2, [](const sl_sample& sample) { return sample.cluster == 0; });
+    const auto taken = ring.since(1, 2, [](const proxy::Sample& sample) { return sample.seen.cluster == 0; });
     EXPECT_THAT(cookies(taken), ElementsAre(2, 4));
     EXPECT_EQ(taken.next, 5u);
-    EXPECT_EQ(ring.since(5, 100, [](const sl_sample&) { return false; }).next, 8u);
+    EXPECT_EQ(ring.since(5, 100, [](const proxy::Sample&) { return false; }).next, 8u);
 }
 
 TEST(SampleRing, ANumberOfAnEarlierAgentMeansAllThatAreKept) {

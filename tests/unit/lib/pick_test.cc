@@ -223,7 +223,7 @@ TEST(Spill, TheShareOfADownSubsetGoesToTheOthersInProportion) {
     for (int i = 0; i < 4; ++i) {
         world.add_cluster(2);
     }
-    const std::uint32_t service = world.add_service({{0, 6}, {1, 3}, {2, 1}, {3, 0}}, SL_ON_SUBSET_DOWN_SPILL);
+    const std::uint32_t service = world.add_service({{0, 6}, {1, 3}, {2, 1}, {3, 0}}, SL_ROUTE_SPILL);
     world.put_out(0, world.now + 1);
     world.put_out(1, world.now + 1);
     std::map<std::uint32_t, int> spilled;
@@ -249,7 +249,7 @@ TEST(Spill, NobodyLeftIsNoHealthyUpstreamAndFailDoesNotSpill) {
     World world;
     world.add_cluster(1);
     world.add_cluster(1);
-    const std::uint32_t spill = world.add_service({{0, 1}, {1, 1}}, SL_ON_SUBSET_DOWN_SPILL);
+    const std::uint32_t spill = world.add_service({{0, 1}, {1, 1}}, SL_ROUTE_SPILL);
     const std::uint32_t fail = world.add_service({{0, 1}, {1, 1}});
     world.put_out(0, world.now + 1);
     int refused = 0;
@@ -268,7 +268,7 @@ TEST(Spill, ASubsetThatTheSocketCannotReachIsDown) {
     World world;
     world.add_cluster(2, 0);
     world.add_cluster(0, 2);
-    const std::uint32_t service = world.add_service({{0, 1}, {1, 1}}, SL_ON_SUBSET_DOWN_SPILL);
+    const std::uint32_t service = world.add_service({{0, 1}, {1, 1}}, SL_ROUTE_SPILL);
     for (int i = 0; i < 100; ++i) {
         EXPECT_EQ(world.choose(service, world.ask(SL_REACH_V6)).cluster, 1u);
     }
@@ -277,7 +277,7 @@ TEST(Spill, ASubsetThatTheSocketCannotReachIsDown) {
 TEST(Spill, AMissingClusterKeepsItsShare) {
     World world;
     world.add_cluster(1);
-    const std::uint32_t service = world.add_service({{0, 1}, {SL_NONE, 1}}, SL_ON_SUBSET_DOWN_SPILL);
+    const std::uint32_t service = world.add_service({{0, 1}, {SL_NONE, 1}}, SL_ROUTE_SPILL);
     std::set<std::uint32_t> reasons;
     for (int i = 0; i < 100; ++i) {
         reasons.insert(world.choose(service).reason);

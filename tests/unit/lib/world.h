@@ -62,11 +62,11 @@ struct World {
 
     // One service whose columns are all equally likely; weights matter to spill only.
     std::uint32_t add_service(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& cluster_weights,
-                              sl_on_subset_down down = SL_ON_SUBSET_DOWN_FAIL) {
+                              std::uint32_t flags = 0) {
         sl_route route{};
         route.destination_first = static_cast<std::uint32_t>(destinations.size());
         route.destination_count = static_cast<std::uint32_t>(cluster_weights.size());
-        route.on_subset_down = down;
+        route.flags = flags;
         for (std::uint32_t i = 0; i < cluster_weights.size(); ++i) {
             destinations.push_back({cluster_weights[i].first, cluster_weights[i].second, 0xffffffffu, i});
         }

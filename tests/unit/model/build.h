@@ -201,6 +201,70 @@ struct VirtualService : Draft {
         spec().http.push_back(rule(destinations));
         return *this;
     }
+    // Edits what the last http rule asks of a request lane.
+    template <typename Edit>
+    VirtualService& also(Edit edit) {
+        config::WeightedRule& last = spec().http.back();
+        config::HttpRule request = last.http != nullptr ? *last.http : config::HttpRule{};
+        edit(request);
+        last.http = std::make_shared<const config::HttpRule>(std::move(request));
+        return *this;
+    }
+    VirtualService& when(config::HttpMatch match) {
+        match.place = next();
+        return also([&](config::HttpRule& request) { request.matches.push_back(std::move(match)); });
+    }
+    VirtualService& mirror(const To& to) {
+        config::WeightedRule parts = rule({to});
+        return also([&](config::HttpRule& request) { request.mirrors.push_back({parts.destinations.front()}); });
+    }
+    VirtualService& named(const std::string& name) {
+        spec().http.back().name = name;
+        return *this;
+    }
+};
+
+// Matches of one condition.
+inline config::HttpMatch header(const std::string& name, const std::string& value) {
+    config::HttpMatch match;
+    match.headers.push_back({name, {config::StringMatch::Kind::kExact, value, {}}});
+    return match;
+}
+inline config::HttpMatch uri(config::StringMatch::Kind kind, const std::string& text) {
+    config::HttpMatch match;
+    match.uri = {kind, text, {}};
+    return match;
+}
+inline config::HttpMatch dialled(std::uint16_t port) {
+    config::HttpMatch match;
+    match.port = port;
+    return match;
+}
+inline config::HttpMatch from_namespace(const std::string& ns) {
+    config::HttpMatch match;
+    match.source_namespace = ns;
+    return match;
+}
+inline config::HttpMatch from_labels(config::Labels labels) {
+    config::HttpMatch match;
+    match.source_labels = std::move(labels);
+    return match;
+}
+
+struct Experiment : Draft {
+    Experiment(const std::string& ns, const std::string& name, const std::string& host, const std::string& route = "")
+        : Draft(Kind::kExperiment, ns, name) {
+        config::Experiment spec;
+        spec.host = host;
+        spec.host_place = next();
+        spec.route = route;
+        spec.route_place = next();
+        spec.name = name;
+        spec.key = {config::HashKey::Kind::kHeader, "x-user", "", std::nullopt, {}};
+        spec.place = next();
+        object.spec = std::move(spec);
+    }
+    config::Experiment& spec() { return std::get<config::Experiment>(object.spec); }
 };
 
 struct DestinationRule : Draft {
@@ -225,6 +289,20 @@ inline Change put(const Draft& draft) {
 }
 inline Change drop(const Draft& draft) {
     return {draft.object.key, nullptr};
+}
+
+inline Options with_proxy(bool references_warn = false) {
+    return {.references_warn = references_warn, .lanes = {Lane::kDirect, Lane::kProxy}};
+}
+
+// "v1=85 v2=15": subset or host, and weight.
+inline std::string shares_text(const std::vector<Destination>& destinations) {
+    std::string out;
+    for (const Destination& d : destinations) {
+        const std::string name = !d.cluster ? "NC" : d.cluster->subset.empty() ? d.cluster->host : d.cluster->subset;
+        out += (out.empty() ? "" : " ") + name + "=" + std::to_string(d.weight);
+    }
+    return out;
 }
 
 // A mesh whose last delta or diagnostics are at hand.
@@ -257,18 +335,20 @@ struct TestMesh {
         const auto it = mesh.services().find({scope, host, number});
         return it == mesh.services().end() ? nullptr : it->second;
     }
-    // "v1=85 v2=15" for the destinations of a service port: subset or host, and weight.
     std::string shares(const std::string& host, std::uint16_t number, const std::string& scope = "") const {
         const ServicePortPtr found = find(host, number, scope);
         if (found == nullptr) {
             return "no service";
         }
+        return shares_text(found->route->destinations);
+    }
+    // "v1=100 | v1=85 v2=15 | plain rank=100": the rules of the proxy lane.
+    std::string rules(const std::string& host, std::uint16_t number, const std::string& scope = "") const {
+        const ServicePortPtr found = find(host, number, scope);
         std::string out;
-        for (const Destination& d : found->route->destinations) {
-            const std::string name = !d.cluster                  ? "NC"
-                                     : d.cluster->subset.empty() ? d.cluster->host
-                                                                 : d.cluster->subset;
-            out += (out.empty() ? "" : " ") + name + "=" + std::to_string(d.weight);
+        for (const HttpRoute& rule : found != nullptr ? found->route->http : std::vector<HttpRoute>()) {
+            out += (out.empty() ? "" : " | ") + std::string(rule.rule == nullptr ? "plain " : "") +
+                   shares_text(rule.destinations);
         }
         return out;
     }

@@ -239,5 +239,84 @@ TEST(Policies, subset_without_endpoints_is_warned_about) {
     EXPECT_TRUE(m.cluster(kHost, 8080)->endpoints.empty());
 }
 
+// Port 8080 is HTTP, 9443 is not.
+ServiceEntry two_protocols() {
+    ServiceEntry entry("ml", "rank", kHost, "127.10.0.1");
+    entry.with(port(8080, PortProtocol::kHttp)).with(port(9443)).with(endpoint("127.0.1.1", {{"version", "v1"}}));
+    return entry;
+}
+
+TEST(Policies, least_request_is_what_a_pool_or_nothing_leaves) {
+    DestinationRule rule("ml", "rank", kHost);
+    rule.policy().blocks.connection_pool = pool(7);
+    TestMesh m(with_proxy());
+    m.apply({put(two_protocols()), put(rule)});
+    EXPECT_EQ(m.cluster(kHost, 8080)->load_balancer, SL_LB_LEAST_REQUEST);
+    m.apply({drop(rule)});
+    EXPECT_EQ(m.cluster(kHost, 8080)->load_balancer, SL_LB_LEAST_REQUEST);
+}
+
+TEST(Policies, key_of_the_request_makes_a_table_on_http_ports_and_chance_on_others) {
+    DestinationRule rule("ml", "rank", kHost);
+    auto& balancer = rule.policy().blocks.load_balancer.emplace();
+    balancer.key = {config::HashKey::Kind::kCookie, "user", "/", std::chrono::seconds(0), {}};
+    balancer.maglev = true;
+    balancer.table_size = 101;
+    TestMesh m(with_proxy());
+    m.apply({put(two_protocols()), put(rule)});
+    EXPECT_EQ(m.cluster(kHost, 8080)->load_balancer, SL_LB_MAGLEV);
+    EXPECT_EQ(m.cluster(kHost, 8080)->hash_table_size, 101u);
+    EXPECT_EQ(m.cluster(kHost, 8080)->hash_key->name, "user");
+    EXPECT_EQ(m.cluster(kHost, 9443)->load_balancer, SL_LB_RANDOM);
+    EXPECT_EQ(m.cluster(kHost, 9443)->hash_key, std::nullopt);
+    EXPECT_THAT(m.warnings(), HasSubstr("port 9443 of rank.ml.svc.cluster.local carries no HTTP"));
+    const ClusterPtr before = m.cluster(kHost, 8080);
+    balancer.key->name = "session";
+    m.apply({put(rule)});
+    EXPECT_NE(m.cluster(kHost, 8080), before) << "a key is part of a cluster";
+    EXPECT_EQ(m.cluster(kHost, 8080)->id, before->id);
+}
+
+TEST(Policies, blocks_of_a_request_lane_layer_as_wholes_too) {
+    config::ConnectionPool host_pool = pool(7);
+    host_pool.http.max_pending = 10;
+    host_pool.needs_request_lane = "connectionPool.http.http1MaxPendingRequests: counted";
+    config::ConnectionPool subset_pool;
+    subset_pool.http.max_requests = 3;
+    subset_pool.needs_request_lane = "connectionPool.http.http2MaxRequests: counted";
+    DestinationRule rule("ml", "rank", kHost);
+    rule.policy().blocks.connection_pool = host_pool;
+    rule.policy().blocks.load_balancer.emplace().warmup = config::Warmup{seconds(30), 20, 1};
+    config::TrafficPolicy own;
+    own.blocks.connection_pool = subset_pool;
+    rule.subset("v1", {{"version", "v1"}}, own);
+    config::TrafficPolicy by_port;
+    by_port.port_level[8080].connection_pool = subset_pool;
+    rule.subset("p1", {{"version", "v1"}}, by_port);
+    VirtualService route("ml", "rank", kHost);
+    route.http({{kHost, "v1", 1}, {kHost, "p1", 1}, {kHost, "", 1}});
+    ServiceEntry service("ml", "rank", kHost, "127.10.0.1");
+    service.with(port(8080, PortProtocol::kHttp)).with(endpoint("127.0.1.1", {{"version", "v1"}}));
+    TestMesh m(with_proxy());
+    m.apply({put(service), put(rule), put(route)});
+    const ClusterPtr v1 = m.cluster(kHost, 8080, 0), p1 = m.cluster(kHost, 8080, 1), whole = m.cluster(kHost, 8080, 2);
+    EXPECT_EQ(whole->pool.max_pending, 10u);
+    EXPECT_EQ(whole->max_connections, 7u);
+    EXPECT_EQ(whole->warmup->duration, seconds(30));
+    EXPECT_EQ(v1->pool.max_requests, 3u);
+    EXPECT_EQ(v1->pool.max_pending, config::HttpPool::kUnlimited) << "replaced, not merged";
+    EXPECT_EQ(v1->max_connections, SL_UNLIMITED);
+    EXPECT_TRUE(v1->warmup.has_value()) << "another block";
+    EXPECT_FALSE(p1->warmup.has_value()) << "port-level settings replace the whole policy";
+}
+
+TEST(Policies, upgrade_to_http2_is_accepted_with_a_note) {
+    DestinationRule rule("ml", "rank", kHost);
+    rule.policy().blocks.connection_pool.emplace().http.h2_upgrade = true;
+    TestMesh m(with_proxy());
+    m.apply({put(two_protocols()), put(rule)});
+    EXPECT_THAT(m.warnings(), HasSubstr("UPGRADE has no effect yet: HTTP/1.1 is spoken to the endpoints of"));
+}
+
 }  // namespace
 }  // namespace sluice::model::test

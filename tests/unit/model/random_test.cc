@@ -27,13 +27,28 @@ std::string describe(const ServicePort& s) {
     }
     out += "  lane " + std::to_string(int(s.route->lane)) + (s.route->spill ? " spill" : "") + " split " +
            std::to_string(int(s.route->split)) + " drain " + config::drain_name(s.route->drain) + "\n";
-    for (const Destination& d : s.route->destinations) {
-        out += "   " + std::to_string(d.weight) + (d.cluster ? "\n" : " NC\n");
-        if (d.cluster) {
-            describe(out, *d.cluster);
+    const auto destinations = [&](const std::vector<Destination>& list) {
+        for (const Destination& d : list) {
+            out += "   " + std::to_string(d.weight) + (d.cluster ? "\n" : " NC\n");
+            if (d.cluster) {
+                describe(out, *d.cluster);
+            }
         }
+    };
+    destinations(s.route->destinations);
+    for (const HttpRoute& rule : s.route->http) {
+        // Rules are told apart by their documents, each of which has lines of its own here.
+        out += "  rule " + std::to_string(rule.rule != nullptr ? rule.rule->place.line : 0) + " elements";
+        for (const std::uint32_t i : rule.matches) {
+            out += " " + std::to_string(i);
+        }
+        out += (rule.catch_all ? " all" : "") + std::string(rule.experiment != nullptr ? " experiment " : "") +
+               (rule.experiment != nullptr ? std::to_string(rule.experiment->place.line) : "") + "\n";
+        destinations(rule.destinations);
+        out += "   mirrors\n";
+        destinations(rule.mirrors);
     }
-    return out;
+    return out + s.route->no_fallback;
 }
 
 // What only people read must be as fresh as the rest.
@@ -62,7 +77,8 @@ std::map<ServicePortKey, std::string> contents(const Mesh& mesh, bool with_prove
 // Draws documents from a small world, so that they meet often.
 class World {
   public:
-    explicit World(unsigned seed) : random_(seed) {}
+    // `requests`: with rules of the proxy lane.
+    World(unsigned seed, bool requests) : random_(seed), requests_(requests) {}
     unsigned draw(unsigned n) { return std::uniform_int_distribution<unsigned>(0, n - 1)(random_); }
     bool one_in(unsigned n) { return draw(n) == 0; }
 
@@ -159,9 +175,36 @@ class World {
                                       : "v2",
                           int(1 + draw(3)), std::uint16_t(one_in(4) ? 80 : 0)});
         }
-        (one_in(3) ? out.http(to) : out.tcp(to));
+        if (one_in(3) || requests_) {
+            if (requests_ && one_in(2)) {
+                add_request_rule(out);
+            }
+            out.http(to);
+            out.named("last");
+        } else {
+            out.tcp(to);
+        }
         return common(std::move(out));
     }
+    // One more rule in front, with one or two conditions.
+    void add_request_rule(VirtualService& out) {
+        out.http({{host(), one_in(3) ? "v1" : "", -1, 0}});
+        for (unsigned i = 1 + draw(2); i > 0; --i) {
+            config::HttpMatch match = one_in(3)   ? header("x-user", "jason")
+                                      : one_in(3) ? dialled(one_in(2) ? 80 : 90)
+                                      : one_in(2) ? from_namespace(ns())
+                                                  : from_labels(labels());
+            if (one_in(6)) {
+                match.gateways_given = true;
+                match.gateways_mesh = one_in(2);
+            }
+            out.when(std::move(match));
+        }
+        if (one_in(3)) {
+            out.mirror({host(), one_in(2) ? "v2" : ""});
+        }
+    }
+    Draft experiment() { return Experiment(ns(), one_in(2) ? "x" : "y", host(), one_in(2) ? "last" : ""); }
     Draft destination_rule() {
         DestinationRule out(one_in(8) ? "istio-system" : ns(), one_in(2) ? "d" : "g", one_in(6) ? "*.local" : host());
         for (const char* version : {"v1", "v2"}) {
@@ -178,7 +221,7 @@ class World {
         return common(std::move(out));
     }
     Draft document() {
-        switch (draw(8)) {
+        switch (draw(requests_ ? 9 : 8)) {
             case 0:
             case 1:
                 return service_entry();
@@ -191,21 +234,25 @@ class World {
             case 5:
             case 6:
                 return virtual_service();
+            case 8:
+                return experiment();
             default:
                 return destination_rule();
         }
     }
 
     std::mt19937 random_;
+    bool requests_;
 };
 
 struct Tally {
-    int applied = 0, refused = 0, scoped = 0, split = 0;
+    int applied = 0, refused = 0, scoped = 0, split = 0, rules = 0, experiments = 0;
 };
 
-void run(unsigned seed, bool references_warn, Tally& tally) {
-    const Options options{.references_warn = references_warn, .lanes = {Lane::kDirect}};
-    World world(seed);
+void run(unsigned seed, bool references_warn, bool requests, Tally& tally) {
+    const Options options =
+        requests ? with_proxy(references_warn) : Options{.references_warn = references_warn, .lanes = {Lane::kDirect}};
+    World world(seed, requests);
     Mesh mesh(options);
     std::map<ServicePortKey, std::string> from_deltas;
     for (int round = 0; round < 40; ++round) {
@@ -274,24 +321,31 @@ void run(unsigned seed, bool references_warn, Tally& tally) {
             int(std::ranges::count_if(mesh.services(), [](const auto& s) { return !s.first.scope.empty(); }));
         tally.split += int(std::ranges::count_if(
             mesh.services(), [](const auto& s) { return s.second->route->destinations.size() > 1; }));
+        for (const auto& [key, service] : mesh.services()) {
+            tally.rules += service->route->http.size() > 1;
+            tally.experiments += int(std::ranges::count_if(service->route->http, &HttpRoute::experiment));
+        }
     }
 }
 
 TEST(RandomChanges, end_where_one_load_of_the_final_objects_ends) {
-    Tally strict, lenient;
+    Tally strict, lenient, requests;
     for (unsigned seed = 1; seed <= 50 && !HasFatalFailure(); ++seed) {
-        run(seed, false, strict);
-        run(seed, true, lenient);
+        run(seed, false, false, strict);
+        run(seed, true, false, lenient);
+        run(seed, true, true, requests);
     }
     // The world must be rich enough to mean something.
-    for (const Tally& tally : {strict, lenient}) {
-        std::printf("applied %d, refused %d, ports of scopes %d, weighted %d\n", tally.applied, tally.refused,
-                    tally.scoped, tally.split);
+    for (const Tally& tally : {strict, lenient, requests}) {
+        std::printf("applied %d, refused %d, ports of scopes %d, weighted %d, several rules %d, experiments %d\n",
+                    tally.applied, tally.refused, tally.scoped, tally.split, tally.rules, tally.experiments);
         EXPECT_GT(tally.applied, 300);
         EXPECT_GT(tally.refused, 50);
         EXPECT_GT(tally.split, 30);
     }
     EXPECT_GT(lenient.scoped, 500);
+    EXPECT_GT(requests.rules, 200);
+    EXPECT_GT(requests.experiments, 30);
     RecordProperty("applied", strict.applied + lenient.applied);
 }
 

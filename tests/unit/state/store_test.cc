@@ -76,12 +76,14 @@ TEST_F(StoreTest, keeps_objects_and_generation_over_a_restart) {
         ASSERT_TRUE(store.record(first, row(1)));
         const std::vector<ObjectChange> second{{key("a"), "dir/a2.yaml", "ключ: \"x\"\n"},
                                                {key("b", Kind::kService), "", std::nullopt},
-                                               {key("c"), "c.yaml", ""}};
+                                               {key("c"), "c.yaml", ""},
+                                               {key("e", Kind::kExperiment), "e.yaml", "e"}};
         ASSERT_TRUE(store.record(second, row(7)));
     }
     Store store = open();
     EXPECT_EQ(store.generation().value(), 7u);
-    EXPECT_EQ(objects(store), (std::map<std::string, std::string>{{"VirtualService ml/a", "dir/a2.yaml|ключ: \"x\"\n"},
+    EXPECT_EQ(objects(store), (std::map<std::string, std::string>{{"Experiment ml/e", "e.yaml|e"},
+                                                                  {"VirtualService ml/a", "dir/a2.yaml|ключ: \"x\"\n"},
                                                                   {"VirtualService ml/c", "c.yaml|"}}));
 }
 

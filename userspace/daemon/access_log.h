@@ -1,0 +1,13 @@
+// The access log's part of the command line.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "proxy/access_log.h"
+
+namespace sluice::daemon {
+
+// --access-log, --access-log-format, --access-log-sample: they fill `out` when the line is parsed.
+void add_access_log_options(CLI::App& app, proxy::AccessLogOptions& out);
+
+}  // namespace sluice::daemon
