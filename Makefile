@@ -29,8 +29,9 @@ all: setup-if-missing products ## build sluiced and sluice into build/
 setup: ## install what is missing (idempotent, needs root)
 	scripts/setup
 
-demo: all ## run the main job: a model behind a virtual address, a canary moved live
+demo: all ## run the main job: a canary moved live in the kernel, then the rules that look into requests
 	scripts/demo
+	scripts/demo-requests
 
 test: all ## all tests: unit, bpf, end to end, short fuzzing
 	tests/run

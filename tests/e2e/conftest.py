@@ -6,6 +6,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "harness"))
 
+from lane import Lane  # noqa: E402
 from mesh import Mesh  # noqa: E402
 from sandbox import Netns  # noqa: E402
 import rules  # noqa: E402
@@ -15,6 +16,16 @@ import rules  # noqa: E402
 def mesh(tmp_path):
     """A mesh that is not started yet: servers and rules first."""
     made = Mesh(tmp_path)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="module")
+def lane(tmp_path_factory):
+    """The proxy lane with four recording servers; tests of a file share it, each with services of its own."""
+    made = Lane(tmp_path_factory.mktemp("lane"))
     try:
         yield made
     finally:

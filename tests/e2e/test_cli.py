@@ -63,6 +63,45 @@ def test_explain_and_get_work_offline(service):
     assert [r["port"] for r in json.loads(done.stdout)] == [8080]
 
 
+def test_explain_shows_the_rules_of_the_proxy_lane_in_order(service, tmp_path):
+    (tmp_path / "rules.yaml").write_text("""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: ranker, namespace: ml}
+spec:
+  hosts: [ranker.ml.svc.cluster.local]
+  addresses: [127.0.0.1]
+  ports: [{number: 8080, name: http, protocol: HTTP}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.2}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: ranker, namespace: ml}
+spec:
+  hosts: [ranker]
+  http:
+  - name: premium
+    match: [{headers: {x-user-tier: {exact: premium}}}]
+    route: [{destination: {host: ranker}}]
+    timeout: 200ms
+    retries: {attempts: 2, perTryTimeout: 80ms, retryOn: 5xx}
+  - route: [{destination: {host: ranker}}]
+    mirror: {host: ranker}
+    mirrorPercentage: {value: 10}
+""")
+    sluice = service.mesh.binaries / "sluice"
+    value = json.loads(run(sluice, "explain", "ranker:8080", "--config", tmp_path, "-o", "json").stdout)
+    assert value["lane"] == "proxy" and "spec.http[0].match" in value["reasons"][0]
+    assert [rule["name"] for rule in value["rules"]] == ["premium", ""]
+    assert value["rules"][0]["when"] == ['header x-user-tier = "premium"']
+    assert value["rules"][0]["does"] == ["time-out 200ms", "2 retries on 5xx, each try 80ms"]
+    assert value["rules"][1]["does"] == ["mirrors 10% to ranker"]
+    text = run(sluice, "explain", "ranker:8080", "--config", tmp_path).stdout
+    assert text.index("premium") < text.index("every request") < text.index("mirrors 10%")
+    assert run(sluice, "validate", tmp_path).stdout.strip().endswith("2 service ports")
+
+
 def test_map_list_and_dump(service):
     mesh = service.mesh
     listed = json.loads(mesh.sluice("map", "list", "-o", "json").stdout)

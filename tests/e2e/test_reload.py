@@ -21,7 +21,9 @@ BROKEN = {
     "alias bomb": b"a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n",
     "deep nesting": b"[" * 2000 + b"]" * 2000,
     "cut in the middle": GOOD.encode()[:len(GOOD) // 2],
-    "needs a request lane": GOOD.replace("- route:", "- timeout: 2s\n    route:").encode(),
+    "needs another lane": GOOD.replace("- route:", "- timeout: 2s\n    route:").replace(
+        "sluice.dev/split: connection", "sluice.dev/split: connection\n    sluice.dev/lane: direct").encode(),
+    "a regex that RE2 refuses": GOOD.replace("- route:", "- match: [{uri: {regex: '/a('}}]\n    route:").encode(),
     "bad duration": rules.text(rules.destination_rule("content-ranking", ["v47"],
                                                       outlier={"interval": "soon"})).encode(),
 }

@@ -109,7 +109,7 @@ def test_a_connection_that_cannot_be_watched_says_why(busy):
 
 def test_tail_shows_each_finished_request(busy):
     fields = {"time", "client", "host", "port", "subset", "endpoint", "method", "status", "duration_ms",
-              "first_byte_ms", "request_bytes", "response_bytes", "flag", "reason", "connection"}
+              "first_byte_ms", "request_bytes", "response_bytes", "flag", "reason", "connection", "lane", "attempts", "route"}
     done = busy.mesh.sluice("tail", "content-ranking", "--limit", "50", "--duration", "10", "-o", "json")
     samples = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(samples) == 50 and re.search(r"^50 requests shown, 0 lost$", done.stderr, re.M)

@@ -13,13 +13,15 @@ SOURCE = pathlib.Path(__file__).with_name("dial.c")
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", SOURCE.parents[2] / "build")) / "harness"
 
 
-def program(source=SOURCE, compiler=("gcc", "-std=c17", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread")):
-    """The helper built from `source`, compiled when it is older; safe when many tests ask at once."""
+def program(source=SOURCE, compiler=("gcc", "-std=c17", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"), uses=()):
+    """The helper built from `source`, compiled when it is older than that or a file that it uses; safe when many tests ask
+    at once."""
     BUILD.mkdir(parents=True, exist_ok=True)
     target = BUILD / source.stem
     with open(BUILD / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+        newest = max(path.stat().st_mtime for path in (source, *uses))
+        if not target.exists() or target.stat().st_mtime < newest:
             run(*compiler, source, "-o", f"{target}.new")
             os.rename(f"{target}.new", target)
     return target
