@@ -41,6 +41,9 @@ class Bench:
             raise RuntimeError(f"{program} does not listen")
         return server
 
+    def client_of(self, command, cgroup):
+        return spawn(command, cgroup, self.netns, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
     def client(self, program, cgroup, *arguments):
         return spawn([self.build / "bench" / program, *arguments], cgroup, self.netns, stdout=subprocess.PIPE, text=True)
 

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <algorithm>
 
 #include <chrono>
 #include <cstdint>
@@ -83,11 +84,14 @@ inline double cpu_us() {
 
 // The value of a header that this program's peer wrote as `name: value`; empty: not there.
 inline std::string_view value_of(std::string_view head, std::string_view name) {
-    const auto at = head.find(name);
-    if (at == std::string_view::npos) {
+    const auto same = [](char a, char b) {
+        return (a | 0x20) == (b | 0x20);
+    };  // some proxies write names in lower case
+    const auto at = std::ranges::search(head, name, same).begin();
+    if (at == head.end()) {
         return {};
     }
-    const auto begin = at + name.size();
+    const auto begin = static_cast<std::size_t>(at - head.begin()) + name.size();
     return head.substr(begin, head.find('\r', begin) - begin);
 }
 
