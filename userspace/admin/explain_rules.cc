@@ -36,28 +36,6 @@ std::string value_text(const StringMatch& match) {
     return "is there";
 }
 
-const char* retry_on_name(std::size_t condition) {
-    static constexpr std::array<const char*, static_cast<std::size_t>(config::RetryOn::kCount)> kNames{
-        "5xx",
-        "gateway-error",
-        "reset",
-        "reset-before-request",
-        "connect-failure",
-        "retriable-4xx",
-        "refused-stream",
-        "retriable-status-codes",
-        "retriable-headers",
-        "envoy-ratelimited",
-        "http3-post-connect-failure",
-        "cancelled",
-        "deadline-exceeded",
-        "resource-exhausted",
-        "internal",
-        "unavailable",
-    };
-    return kNames[condition];
-}
-
 std::string retries_text(const config::Retries& retries) {
     if (retries.attempts == 0) {
         return "no retries";
@@ -65,7 +43,9 @@ std::string retries_text(const config::Retries& retries) {
     std::string on;
     if (retries.on) {
         for (std::size_t i = 0; i < retries.on->on.size(); ++i) {
-            on += retries.on->on[i] ? fmt::format("{}{}", on.empty() ? "" : ",", retry_on_name(i)) : "";
+            on += retries.on->on[i] ? fmt::format("{}{}", on.empty() ? "" : ",",
+                                                  config::retry_on_name(static_cast<config::RetryOn>(i)))
+                                    : "";
         }
         for (const std::uint16_t code : retries.on->codes) {
             on += fmt::format("{}{}", on.empty() ? "" : ",", code);

@@ -119,13 +119,7 @@ bool catches_all(const HttpMatch& match) {
         !match.without_headers.empty() || !match.query.empty()) {
         return false;
     }
-    if (!match.uri) {
-        return true;
-    }
-    const std::string& text = match.uri->text;
-    return match.uri->kind == StringMatch::Kind::kPrefix  ? text.empty() || text == "/"
-           : match.uri->kind == StringMatch::Kind::kRegex ? text == ".*" || text == "/.*"
-                                                          : false;
+    return !match.uri || every_path(*match.uri);
 }
 
 }  // namespace
@@ -154,6 +148,12 @@ std::string_view read_regex(const Value& value) {
         value.wrong("a regular expression has at most " + std::to_string(kLongest) + " characters");
     }
     return regex.value_or("");
+}
+
+bool every_path(const StringMatch& uri) {
+    return uri.kind == StringMatch::Kind::kPrefix  ? uri.text.empty() || uri.text == "/"
+           : uri.kind == StringMatch::Kind::kRegex ? uri.text == ".*" || uri.text == "/.*"
+                                                   : false;
 }
 
 bool catches_all(const WeightedRule& rule) {

@@ -29,6 +29,14 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(RetryOn::kCount)
     "unavailable",
 };
 
+}  // namespace
+
+const char* retry_on_name(RetryOn condition) {
+    return kConditions[static_cast<std::size_t>(condition)].data();
+}
+
+namespace {
+
 void unknown_condition(const Value& value, std::string_view condition) {
     std::string allowed;
     for (const std::string_view known : kConditions) {

@@ -23,6 +23,8 @@ struct StringMatch {
     std::string text;
     Place place;  // of the text
 };
+// The forms that Istio takes for "every path": what stands behind such a match is never reached.
+bool every_path(const StringMatch& uri);
 struct NamedMatch {
     std::string name;  // of a header in lower case, or ":authority" and the like; of a query parameter as written
     StringMatch match;
@@ -90,6 +92,7 @@ enum class RetryOn : std::uint8_t {
     kUnavailable,
     kCount,
 };
+const char* retry_on_name(RetryOn condition);  // as in retryOn
 struct RetryConditions {
     std::bitset<static_cast<std::size_t>(RetryOn::kCount)> on;
     std::vector<std::uint16_t> codes;

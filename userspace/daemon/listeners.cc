@@ -3,12 +3,13 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
+
 #include <iterator>
+#include "proxy/proxy.h"
 
 namespace sluice::daemon {
 
@@ -55,14 +56,7 @@ Result<Fd> open_one(const ListenOption& option) {
 }  // namespace
 
 std::uint32_t worker_count(const Options& options) {
-    if (options.workers != 0) {
-        return options.workers;
-    }
-    cpu_set_t cpus;
-    if (::sched_getaffinity(0, sizeof cpus, &cpus) != 0) {
-        return 1;
-    }
-    return static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&cpus)));
+    return options.workers != 0 ? options.workers : proxy::usable_cpus();
 }
 
 static Result<Fd> copy_of(const Fd& socket) {

@@ -23,12 +23,6 @@ bool by_labels(const HttpMatch& match) {
     return !match.gateways_given && !match.source_labels.empty();
 }
 
-// The forms that Istio takes for "every path".
-bool every_path(const StringMatch& uri) {
-    return (uri.kind == StringMatch::Kind::kPrefix && (uri.text.empty() || uri.text == "/")) ||
-           (uri.kind == StringMatch::Kind::kRegex && (uri.text == ".*" || uri.text == "/.*"));
-}
-
 bool asks_nothing(const HttpMatch& match) {
     return !by_labels(match) && (!match.uri || every_path(*match.uri)) && !match.scheme && !match.method &&
            !match.authority && match.headers.empty() && match.without_headers.empty() && match.query.empty();

@@ -17,7 +17,7 @@ struct Proxy::Impl {
     std::vector<std::unique_ptr<Worker>> workers;
 };
 
-static std::uint32_t usable_cpus() {
+std::uint32_t usable_cpus() {
     cpu_set_t set;
     CPU_ZERO(&set);
     return ::sched_getaffinity(0, sizeof(set), &set) == 0 ? static_cast<std::uint32_t>(std::max(CPU_COUNT(&set), 1))

@@ -65,6 +65,9 @@ struct WorkerStats {
     std::uint64_t connections = 0, connections_total = 0, requests_active = 0, requests_total = 0;
 };
 
+// CPUs that this process may use; at least 1.
+std::uint32_t usable_cpus();
+
 class Proxy {
   public:
     // Starts the workers. `tables` must outlive the proxy.

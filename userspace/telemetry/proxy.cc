@@ -2,6 +2,7 @@
 #include <array>
 #include <string>
 
+#include "telemetry/buckets.h"
 #include "telemetry/exposition.h"
 #include "telemetry/labels.h"
 
@@ -10,15 +11,6 @@ namespace sluice::telemetry {
 namespace {
 
 constexpr double kSecond = 1e9;
-constexpr auto kBoundsX2 = std::to_array<double>({SL_HISTOGRAM_BOUNDS_X2});
-constexpr auto kBoundsSeconds = [] {
-    auto made = kBoundsX2;
-    for (double& bound : made) {
-        bound /= 2000;
-    }
-    return made;
-}();
-
 const std::vector<std::string> kMirrorLabels{"service", "port", "subset", "version", "response_code", "response_flags"};
 
 using MirrorLabels = std::array<std::string_view, 6>;

@@ -3,6 +3,7 @@
 #include <numeric>
 #include <string>
 
+#include "telemetry/buckets.h"
 #include "telemetry/exposition.h"
 #include "telemetry/labels.h"
 
@@ -13,19 +14,6 @@ namespace {
 constexpr double kMillisecond = 1e6;  // in nanoseconds
 constexpr double kSecond = 1e9;
 constexpr std::string_view kOther = "other";
-
-constexpr auto kBoundsX2 = std::to_array<double>({SL_HISTOGRAM_BOUNDS_X2});
-static_assert(kBoundsX2.size() == SL_HISTOGRAM_BUCKETS - 1);
-// Istio's bounds, in its units divided by `unit`.
-constexpr auto bounds(double unit) {
-    auto made = kBoundsX2;
-    for (double& bound : made) {
-        bound /= 2 * unit;
-    }
-    return made;
-}
-constexpr auto kBounds = bounds(1);
-constexpr auto kBoundsSeconds = bounds(1000);
 
 // What the kernel counted without a row of its own.
 bool is_overflow(const sl_request_key& key) {
