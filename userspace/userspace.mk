@@ -1,9 +1,10 @@
 # Rooms in layer order, lowest last: a room may include only rooms to its right (tests/check enforces the arrows).
-ROOMS := daemon ctl admin proxy telemetry state source bpf io compile model config http base
+ROOMS := daemon ctl admin rollout verify proxy telemetry state source bpf io compile model config http base
 LIBS_daemon := -lspdlog -lfmt -lcap
 LIBS_ctl := -lyaml -lncurses -ltinfo
 LIBS_admin := -lmicrohttpd
 LIBS_state := -lsqlite3
+LIBS_rollout := -lcurl
 LIBS_proxy := -lre2
 LIBS_bpf := -lbpf -lelf -lz
 LIBS_io := -luring

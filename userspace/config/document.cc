@@ -24,7 +24,7 @@ struct KindInfo {
     Names versions;
     const char* vendor;
 };
-constexpr std::array<KindInfo, 7> kKinds{{
+constexpr std::array<KindInfo, 8> kKinds{{
     {"VirtualService", Kind::kVirtualService, kIstioVersions, "Istio"},
     {"DestinationRule", Kind::kDestinationRule, kIstioVersions, "Istio"},
     {"ServiceEntry", Kind::kServiceEntry, kIstioVersions, "Istio"},
@@ -32,6 +32,7 @@ constexpr std::array<KindInfo, 7> kKinds{{
     {"Service", Kind::kService, kCoreVersions, "Kubernetes"},
     {"EndpointSlice", Kind::kEndpointSlice, kSliceVersions, "Kubernetes"},
     {"Experiment", Kind::kExperiment, kOwnVersions, "Istio"},
+    {"Canary", Kind::kCanary, kOwnVersions, "Istio"},
 }};
 
 struct RefusedKind {
@@ -103,6 +104,8 @@ void read_spec(const Value& spec, Reading& out) {
             return read_as<Service, read_service>(spec, out);
         case Kind::kExperiment:
             return read_experiment(spec, out.object.meta, out.object.spec.emplace<Experiment>());
+        case Kind::kCanary:
+            return read_as<Canary, read_canary>(spec, out);
         case Kind::kEndpointSlice:
             break;
     }
@@ -168,7 +171,7 @@ std::optional<Named> read_names(const Value& root) {
     take("apiVersion", named.version, "such as networking.istio.io/v1, or v1 for a Service");
     take("kind", named.kind,
          "one of VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, Service, "
-         "EndpointSlice, Experiment, and List of these");
+         "EndpointSlice, Experiment, Canary, and List of these");
     return good ? std::optional(named) : std::nullopt;
 }
 

@@ -134,6 +134,7 @@ void check_mirrors(const Value& value, Rule& rule) {
     if (value.has("mirror") && value.has("mirrors")) {
         value.error("found both mirror and mirrors; one of them is allowed");
     } else if (value.has("mirror") && !rule.http.mirrors.empty()) {
+        rule.http.mirror_alone = true;
         rule.http.mirrors.front().share = rule.mirror_percentage.value_or(rule.mirror_percent.value_or(kAlways));
     } else if (rule.mirror_percentage || rule.mirror_percent) {
         value.each_field([](const Value& field) {

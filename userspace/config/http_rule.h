@@ -134,6 +134,7 @@ struct HttpRule {
     std::optional<Retries> retries;  // absent: Istio's default policy
     std::optional<Fault> fault;
     std::vector<Mirror> mirrors;
+    bool mirror_alone = false;  // its one element was written as `mirror`
     HeaderOperations headers;
     // By index of the rule's destinations; shorter or empty: none.
     std::vector<HeaderOperations> destination_headers;

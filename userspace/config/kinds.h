@@ -60,6 +60,10 @@ void read_workload_entry(const Value& spec, const Metadata& meta, WorkloadEntry&
 bool read_workload(const Value& value, Endpoint& out, Labels& labels);
 
 void read_experiment(const Value& spec, const Metadata& meta, Experiment& out);
+void read_canary(const Value& spec, Canary& out);
+// ---- canary_gates.cc
+void read_gates(const Value& list, Canary& out);
+std::string read_http_url(const Value& value);
 
 void read_service(const Value& spec, Service& out);
 void read_endpoint_slice(const Value& root, const Metadata& meta, EndpointSlice& out);

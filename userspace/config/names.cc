@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/ip.h"
+#include "config/scalar.h"
 
 namespace sluice::config {
 
@@ -148,6 +149,45 @@ std::string check_label_value(std::string_view value) {
     return value.empty() || label_word(value)
                ? ""
                : "a label value is at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends";
+}
+
+std::string check_http_url(std::string_view url) {
+    constexpr const char* kWhat =
+        "a URL is http:// or https://, a host or an address ([…] around one with colons), perhaps :PORT and /PATH";
+    const std::string_view rest = url.substr(url.starts_with("https://")  ? 8
+                                             : url.starts_with("http://") ? 7
+                                                                          : url.size());
+    const std::string_view authority = rest.substr(0, rest.find_first_of("/?"));
+    const bool printable = std::ranges::all_of(url, [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+    if (authority.empty() || !printable || url.find_first_of("#\"<>\\^`{|}") != std::string_view::npos) {
+        return kWhat;
+    }
+    if (authority.find('@') != std::string_view::npos) {
+        return "a user and a password do not belong in a rule, which many can read";
+    }
+    std::string_view host = authority, port;
+    if (const std::size_t close = authority.find(']'); authority.front() == '[' && close != std::string_view::npos) {
+        host = authority.substr(1, close - 1);
+        port = authority.substr(close + 1);
+        const auto address = IpAddress::parse(host);
+        if (!address || address->is_v4()) {
+            return kWhat;
+        }
+    } else {
+        host = authority.substr(0, authority.find(':'));
+        port = authority.substr(host.size());
+        if (!IpAddress::parse(host) && !check_host(host).empty()) {
+            return kWhat;
+        }
+    }
+    if (!port.empty()) {
+        const auto number = parse_integer(port.substr(1));
+        return port[0] == ':' && std::ranges::all_of(port.substr(1), digit) && number && *number >= 1 &&
+                       *number <= 65535
+                   ? ""
+                   : kWhat;
+    }
+    return {};
 }
 
 std::string check_header_name(std::string_view name, bool pseudo) {

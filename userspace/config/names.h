@@ -20,6 +20,8 @@ std::string check_wildcard_host(std::string_view host, bool lone_star);
 std::string check_label_key(std::string_view key);
 std::string check_label_value(std::string_view value);
 // Annotation keys: as label keys.
+// http:// or https://, a host or an address, perhaps a port and a path; no user, no fragment, nothing to be escaped.
+std::string check_http_url(std::string_view url);
 // RFC 9110 token; pseudo headers such as ":authority" only when allowed.
 std::string check_header_name(std::string_view name, bool pseudo);
 

@@ -20,6 +20,8 @@ const char* kind_name(Kind kind) {
             return "EndpointSlice";
         case Kind::kExperiment:
             return "Experiment";
+        case Kind::kCanary:
+            return "Canary";
     }
     return "unknown";
 }

@@ -17,18 +17,14 @@
 
 #include "base/ip.h"
 #include "config/boxed.h"
+#include "config/canary.h"
+#include "config/place.h"
 
 namespace sluice::config {
 
 struct HttpRule;  // http_rule.h
 
 using Labels = std::map<std::string, std::string>;
-
-// Where a value stands in its file. Lines and columns from 1.
-struct Place {
-    int line = 0;
-    int column = 0;
-};
 
 enum class Kind {
     kVirtualService,
@@ -38,6 +34,7 @@ enum class Kind {
     kService,
     kEndpointSlice,
     kExperiment,
+    kCanary,
 };
 const char* kind_name(Kind kind);
 
@@ -216,6 +213,20 @@ struct Experiment {
     std::string name;  // what is hashed behind the key: metadata.name unless given
     HashKey key;       // kind and name only; a header's in lower case
     std::uint32_t buckets = 100;
+    // The arms' own weights, in the order of their buckets; empty: the weights of the rule's destinations.
+    struct Arm {
+        std::string name;    // label of metrics and exposures; the subset unless given
+        std::string subset;  // of a destination of the rule
+        std::uint32_t weight = 0;
+        Place place;
+    };
+    std::vector<Arm> arms;
+    // Which assignments are written into the exposure log; absent: none.
+    struct Exposure {
+        std::uint32_t share = 1'000'000;  // of the keys, of a million: a key is in or out for good
+        bool plain = false;               // the key as it came; else its MD5, in which it was assigned
+    };
+    std::optional<Exposure> exposure;
     Place place;
 };
 
@@ -303,8 +314,8 @@ struct EndpointSlice {
     std::vector<Endpoint> endpoints;
 };
 
-using Spec =
-    std::variant<VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, Service, EndpointSlice, Experiment>;
+using Spec = std::variant<VirtualService, DestinationRule, ServiceEntry, WorkloadEntry, Service, EndpointSlice,
+                          Experiment, Canary>;
 
 // One parsed document. Immutable once parsed; shared between generations.
 struct Object {

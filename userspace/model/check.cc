@@ -43,22 +43,6 @@ bool has_port(const Index& index, const std::string& host, std::uint16_t number)
            });
 }
 
-// Subsets that any DestinationRule declares for a host.
-std::vector<std::string> subsets_of(const Index& index, const std::string& host) {
-    std::vector<std::string> names;
-    index.for_each_policies(host, [&](const std::vector<ObjectPtr>& policies) {
-        for (const ObjectPtr& policy : policies) {
-            for (const config::Subset& subset : std::get<config::DestinationRule>(policy->spec).subsets) {
-                names.push_back(subset.name);
-            }
-        }
-        return false;
-    });
-    std::ranges::sort(names);
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-    return names;
-}
-
 void check_destination(const Index& index, const Reference& reference, const config::RouteDestination& destination,
                        const std::string& field, const char* warning) {
     const std::string host = index.resolve(destination.host, reference.rule.key.ns);
@@ -224,6 +208,21 @@ void check_endpoints(const Index& index, const Object& service, Report& report) 
 }
 
 }  // namespace
+
+std::vector<std::string> subsets_of(const Index& index, const std::string& host) {
+    std::vector<std::string> names;
+    index.for_each_policies(host, [&](const std::vector<ObjectPtr>& policies) {
+        for (const ObjectPtr& policy : policies) {
+            for (const config::Subset& subset : std::get<config::DestinationRule>(policy->spec).subsets) {
+                names.push_back(subset.name);
+            }
+        }
+        return false;
+    });
+    std::ranges::sort(names);
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    return names;
+}
 
 void check_references(const Index& index, const Object& rule, bool references_warn, Report& report) {
     const Reference reference{rule, references_warn, report};

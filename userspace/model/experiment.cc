@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 namespace sluice::model {
@@ -16,35 +17,87 @@ const Experiment& spec_of(const ObjectPtr& object) {
     return std::get<Experiment>(object->spec);
 }
 
+// An A/A test has two arms of one destination.
+std::size_t fewest_destinations(const Experiment& experiment) {
+    return experiment.arms.empty() ? 2 : 1;
+}
+
 bool claims(const Experiment& experiment, const config::WeightedRule& rule) {
     return experiment.route.empty() ? rule.destinations.size() > 1 : rule.name == experiment.route;
+}
+
+std::string subset_of(const HttpRoute& route, std::size_t destination) {
+    if (route.rule != nullptr && destination < route.rule->destinations.size()) {
+        return route.rule->destinations[destination].subset;
+    }
+    const ClusterPtr& cluster = route.destinations[destination].cluster;
+    return cluster == nullptr ? "" : cluster->subset;
 }
 
 // Arm i ends at bucket floor(buckets * (w0 + … + wi) / sum): one with a small weight may get none.
 void warn_empty_arms(const ObjectPtr& object, const HttpRoute& rule, Report& report) {
     const Experiment& experiment = spec_of(object);
+    const std::vector<ExperimentArm> arms = arms_of(rule);
     const std::uint64_t sum =
-        std::accumulate(rule.destinations.begin(), rule.destinations.end(), std::uint64_t{0},
-                        [](std::uint64_t total, const Destination& d) { return total + d.weight; });
+        std::accumulate(arms.begin(), arms.end(), std::uint64_t{0},
+                        [](std::uint64_t total, const ExperimentArm& arm) { return total + arm.weight; });
     std::uint64_t weights = 0, begin = 0;
-    for (const Destination& destination : rule.destinations) {
-        weights += destination.weight;
+    for (const ExperimentArm& arm : arms) {
+        weights += arm.weight;
         const std::uint64_t end = sum == 0 ? 0 : experiment.buckets * weights / sum;
-        if (destination.weight != 0 && begin == end) {
+        if (arm.weight != 0 && begin == end) {
+            const std::string text = experiment.arms.empty() ? rule.destinations[arm.destination].text : arm.name;
             report.warning(*object, experiment.place, "spec.buckets",
                            fmt::format("{} of weight {} in {} gets none of {} buckets, so no request with a key: "
                                        "raise buckets to {} or more",
-                                       destination.text, destination.weight, sum, experiment.buckets,
-                                       (sum + destination.weight - 1) / destination.weight));
+                                       text, arm.weight, sum, experiment.buckets, (sum + arm.weight - 1) / arm.weight));
         }
         begin = end;
     }
 }
 
+using Dangling = std::function<void(config::Place, const std::string& field, std::string message)>;
+
+// Each arm needs its place in each rule that is split.
+void check_arms(const Experiment& experiment, const config::Object& rules, const config::WeightedRule& rule,
+                const Dangling& dangling) {
+    const std::string where = fmt::format("rule {} of {} ({})", rule.name.empty() ? "without name" : rule.name,
+                                          rules.key.text(), place_text(rules, rule.place));
+    for (std::size_t i = 0; i < experiment.arms.size(); ++i) {
+        const Experiment::Arm& arm = experiment.arms[i];
+        const auto count = std::ranges::count(rule.destinations, arm.subset, &config::RouteDestination::subset);
+        const std::string field = fmt::format("spec.arms[{}].subset", i);
+        if (count > 1) {
+            dangling(arm.place, field, fmt::format("{} has {} destinations with subset {}", where, count, arm.subset));
+        } else if (count == 0) {
+            std::vector<std::string> there;
+            for (const config::RouteDestination& destination : rule.destinations) {
+                there.push_back(destination.subset.empty() ? destination.host : destination.subset);
+            }
+            dangling(arm.place, field,
+                     fmt::format("{} has no destination with subset {}, only {}", where, arm.subset,
+                                 fmt::join(there, ", ")));
+        }
+    }
+}
+
+void check_rule(const ObjectPtr& object, const config::Object& rules, const config::WeightedRule& rule,
+                const Dangling& dangling, Report& report) {
+    const Experiment& experiment = spec_of(object);
+    if (rule.destinations.size() < fewest_destinations(experiment)) {
+        report.error(*object, experiment.route_place, "spec.route",
+                     fmt::format("rule {} of {} ({}) has nothing to split: it has {}", rule.name, rules.key.text(),
+                                 place_text(rules, rule.place),
+                                 rule.destinations.empty() ? "no destination" : "one destination"));
+        return;
+    }
+    check_arms(experiment, rules, rule, dangling);
+}
+
 void check_experiment(const Index& index, const std::string& host, const ObjectPtr& object, bool references_warn,
                       Report& report) {
     const Experiment& experiment = spec_of(object);
-    const auto dangling = [&](config::Place place, const char* field, std::string message) {
+    const Dangling dangling = [&](config::Place place, const std::string& field, std::string message) {
         if (references_warn) {
             report.warning(*object, place, field, message + ": it splits nothing");
         } else {
@@ -64,15 +117,9 @@ void check_experiment(const Index& index, const std::string& host, const ObjectP
             }
             routed = true;
             for (const config::WeightedRule& rule : spec.http) {
-                if (!claims(experiment, rule)) {
-                    continue;
-                }
-                found = true;
-                if (rule.destinations.size() < 2) {
-                    report.error(*object, experiment.route_place, "spec.route",
-                                 fmt::format("rule {} of {} ({}) has nothing to split: it has {}", rule.name,
-                                             object_rule->key.text(), place_text(*object_rule, rule.place),
-                                             rule.destinations.empty() ? "no destination" : "one destination"));
+                if (claims(experiment, rule)) {
+                    found = true;
+                    check_rule(object, *object_rule, rule, dangling, report);
                 }
             }
         }
@@ -92,11 +139,47 @@ void check_experiment(const Index& index, const std::string& host, const ObjectP
 
 }  // namespace
 
+std::vector<ExperimentArm> arms_of(const HttpRoute& route) {
+    std::vector<ExperimentArm> out;
+    if (route.experiment == nullptr) {
+        return out;
+    }
+    if (route.experiment->arms.empty()) {
+        for (std::uint32_t i = 0; i < route.destinations.size(); ++i) {
+            const Destination& destination = route.destinations[i];
+            std::string subset = subset_of(route, i);
+            out.push_back({subset.empty() ? destination.text : subset, std::move(subset), destination.weight, i});
+        }
+        for (ExperimentArm& arm : out) {
+            if (std::ranges::count(out, arm.subset, &ExperimentArm::subset) > 1) {
+                arm.name = route.destinations[arm.destination].text;
+            }
+        }
+        return out;
+    }
+    for (const Experiment::Arm& arm : route.experiment->arms) {
+        ExperimentArm made{arm.name.empty() ? arm.subset : arm.name, arm.subset, arm.weight, 0};
+        std::size_t found = 0;
+        for (std::uint32_t i = 0; i < route.destinations.size(); ++i) {
+            if (subset_of(route, i) == arm.subset) {
+                made.destination = i;
+                ++found;
+            }
+        }
+        if (found != 1) {
+            return {};
+        }
+        out.push_back(std::move(made));
+    }
+    return out;
+}
+
 void attach_experiments(const Index& index, const std::string& host, const config::Object& source,
                         std::vector<HttpRoute>& rules, Report& report) {
     for (const ObjectPtr& object : index.experiments(host, source.key.ns)) {
         for (HttpRoute& rule : rules) {
-            if (rule.rule == nullptr || rule.destinations.size() < 2 || !claims(spec_of(object), *rule.rule)) {
+            if (rule.rule == nullptr || rule.destinations.size() < fewest_destinations(spec_of(object)) ||
+                !claims(spec_of(object), *rule.rule)) {
                 continue;
             }
             if (rule.experiment != nullptr) {
@@ -109,6 +192,11 @@ void attach_experiments(const Index& index, const std::string& host, const confi
             }
             rule.experiment = &spec_of(object);
             rule.experiment_source = object;
+            if (arms_of(rule).empty()) {  // check_experiments() says why
+                rule.experiment = nullptr;
+                rule.experiment_source = nullptr;
+                continue;
+            }
             warn_empty_arms(object, rule, report);
         }
     }

@@ -154,6 +154,11 @@ void Index::edit(const ObjectPtr& object, bool add) {
                 edit_host(host, &HostEntry::experiments, object, add);
             }
             return;
+        case config::Kind::kCanary:
+            for (const std::string& host : readings(std::get<config::Canary>(object->spec).host, object->key.ns)) {
+                edit_host(host, &HostEntry::canaries, object, add);
+            }
+            return;
         case config::Kind::kServiceEntry:
         case config::Kind::kService:
             break;
@@ -238,6 +243,17 @@ std::vector<ObjectPtr> Index::experiments(const std::string& host, const std::st
     if (const HostEntry* entry = find(host)) {
         std::ranges::copy_if(entry->experiments, std::back_inserter(out), [&](const ObjectPtr& object) {
             return object->key.ns == ns && resolve(std::get<config::Experiment>(object->spec).host, ns) == host;
+        });
+        std::ranges::sort(out, [](const ObjectPtr& a, const ObjectPtr& b) { return older(*a, *b); });
+    }
+    return out;
+}
+
+std::vector<ObjectPtr> Index::canaries(const std::string& host) const {
+    std::vector<ObjectPtr> out;
+    if (const HostEntry* entry = find(host)) {
+        std::ranges::copy_if(entry->canaries, std::back_inserter(out), [&](const ObjectPtr& object) {
+            return resolve(std::get<config::Canary>(object->spec).host, object->key.ns) == host;
         });
         std::ranges::sort(out, [](const ObjectPtr& a, const ObjectPtr& b) { return older(*a, *b); });
     }

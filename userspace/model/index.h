@@ -25,9 +25,10 @@ struct HostEntry {
     std::vector<config::ObjectPtr> users;     // VirtualServices with a destination here
     std::vector<config::ObjectPtr> slices;    // EndpointSlices of the Kubernetes Service
     std::vector<config::ObjectPtr> experiments;
+    std::vector<config::ObjectPtr> canaries;
     bool empty() const {
         return services.empty() && rules.empty() && policies.empty() && users.empty() && slices.empty() &&
-               experiments.empty();
+               experiments.empty() && canaries.empty();
     }
 };
 
@@ -64,6 +65,8 @@ class Index {
                            const std::function<bool(const std::vector<config::ObjectPtr>&)>& visit) const;
     // Experiments of namespace `ns` for a host, oldest first.
     std::vector<config::ObjectPtr> experiments(const std::string& host, const std::string& ns) const;
+    // Canaries for a host, oldest first.
+    std::vector<config::ObjectPtr> canaries(const std::string& host) const;
     // WorkloadEntries with an address that a ServiceEntry or Service selects.
     void for_each_workload(const config::Object& service,
                            const std::function<void(const config::ObjectPtr&)>& visit) const;

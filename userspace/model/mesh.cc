@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "model/canary.h"
 #include "model/check.h"
 #include "model/cluster.h"
 #include "model/experiment.h"
@@ -146,6 +147,7 @@ void Mesh::Impl::check(const Touched& touched, Report& report) const {
     }
     for (const std::string& host : touched.hosts) {
         check_experiments(index, host, options.references_warn, report);
+        check_canaries(index, host, options.references_warn, report);
     }
 }
 

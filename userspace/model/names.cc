@@ -121,6 +121,7 @@ const config::ExportTo* export_of(const Object& object) {
         const config::ExportTo* operator()(const config::WorkloadEntry&) const { return nullptr; }
         const config::ExportTo* operator()(const config::EndpointSlice&) const { return nullptr; }
         const config::ExportTo* operator()(const config::Experiment&) const { return nullptr; }
+        const config::ExportTo* operator()(const config::Canary&) const { return nullptr; }
     } view;
     return std::visit(view, object.spec);
 }

@@ -91,6 +91,8 @@ void Index::touch(const ObjectPtr& object, Touched& touched) const {
         }
     } else if (const auto* experiment = std::get_if<config::Experiment>(&object->spec)) {
         touch_hosts(experiment->host, object->key.ns, false, touched);
+    } else if (const auto* canary = std::get_if<config::Canary>(&object->spec)) {
+        touch_hosts(canary->host, object->key.ns, false, touched);
     } else {
         touch_service(object, touched);
     }

@@ -35,6 +35,29 @@ TEST(ExperimentTest, Whole) {
               (HashKey{HashKey::Kind::kQuery, "User", "", {}, {}}));
 }
 
+TEST(ExperimentTest, ArmsAndExposure) {
+    const Experiment plain = experiment("{host: a, httpHeaderName: x}");
+    EXPECT_TRUE(plain.arms.empty());
+    EXPECT_FALSE(plain.exposure);
+    const Experiment made = experiment(
+        "{host: a, httpHeaderName: x, arms: [{name: control, subset: v1, weight: 90}, {subset: v1, weight: 10}, "
+        "{subset: v2, weight: 0}], exposure: {percentage: 2.5, key: plain}}");
+    ASSERT_EQ(made.arms.size(), 3u);
+    EXPECT_EQ(made.arms[0].name, "control");
+    EXPECT_EQ(made.arms[0].subset, "v1");
+    EXPECT_EQ(made.arms[0].weight, 90u);
+    EXPECT_EQ(made.arms[1].name, "v1");
+    EXPECT_EQ(made.arms[1].place.line, 4);
+    EXPECT_GT(made.arms[1].place.column, made.arms[0].place.column);
+    ASSERT_TRUE(made.exposure);
+    EXPECT_EQ(made.exposure->share, 25'000u);
+    EXPECT_TRUE(made.exposure->plain);
+    const Experiment all = experiment("{host: a, httpHeaderName: x, exposure: {}}");
+    ASSERT_TRUE(all.exposure);
+    EXPECT_EQ(all.exposure->share, 1'000'000u);
+    EXPECT_FALSE(all.exposure->plain);
+}
+
 TEST(ExperimentTest, IsAnObjectOfItsKind) {
     const Parsed parsed = parse_text(
         "apiVersion: v1\nkind: List\nitems:\n- apiVersion: sluice.dev/v1\n  kind: Experiment\n  metadata: {name: a, "

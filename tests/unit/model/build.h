@@ -267,6 +267,27 @@ struct Experiment : Draft {
     config::Experiment& spec() { return std::get<config::Experiment>(object.spec); }
 };
 
+struct Canary : Draft {
+    Canary(const std::string& ns, const std::string& name, const std::string& host, const std::string& champion,
+           const std::string& challenger, const std::string& route = "")
+        : Draft(Kind::kCanary, ns, name) {
+        config::Canary spec;
+        spec.host = host;
+        spec.host_place = next();
+        spec.route = route;
+        spec.route_place = next();
+        spec.champion = champion;
+        spec.champion_place = next();
+        spec.challenger = challenger;
+        spec.challenger_place = next();
+        spec.stages = {{10, std::chrono::minutes(1)}};
+        spec.gates.emplace_back().max = 0.01;
+        spec.place = next();
+        object.spec = std::move(spec);
+    }
+    config::Canary& spec() { return std::get<config::Canary>(object.spec); }
+};
+
 struct DestinationRule : Draft {
     DestinationRule(const std::string& ns, const std::string& name, const std::string& host)
         : Draft(Kind::kDestinationRule, ns, name) {

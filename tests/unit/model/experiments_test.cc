@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "build.h"
+#include "model/experiment.h"
 
 namespace sluice::model::test {
 namespace {
@@ -94,6 +95,77 @@ TEST_F(Experiments, arm_without_a_bucket_is_warned_about) {
     m.apply({put(turned)});
     EXPECT_THAT(m.warnings(), HasSubstr("v2 of weight 1 in 1000 gets none of 100 buckets"));
     EXPECT_THAT(m.warnings(), HasSubstr("raise buckets to 1000 or more"));
+}
+
+struct ExperimentArms : Experiments {
+    static Experiment trial(std::vector<config::Experiment::Arm> arms, const std::string& route = "") {
+        Experiment made("ml", "trial", kHost, route);
+        for (config::Experiment::Arm& arm : arms) {
+            arm.place = made.next();
+        }
+        made.spec().arms = std::move(arms);
+        return made;
+    }
+    std::string arms(std::size_t rule) const {
+        std::string out;
+        for (const ExperimentArm& arm : arms_of(m.find(kHost, 8080)->route->http[rule])) {
+            out += arm.name + "=" + std::to_string(arm.weight) + "@" + std::to_string(arm.destination) + " ";
+        }
+        return out;
+    }
+};
+
+TEST_F(ExperimentArms, are_the_rules_destinations_unless_given) {
+    m.apply({put(rules()), put(Experiment("ml", "trial", kHost, "canary"))});
+    EXPECT_EQ(arms(2), "v1=90@0 v2=10@1 ");
+    EXPECT_EQ(arms(0), "") << "another rule";
+    m.apply({put(trial({{"treatment", "v2", 25, {}}, {"control", "v1", 75, {}}}))});
+    EXPECT_EQ(arms(2), "treatment=25@1 control=75@0 ");
+    EXPECT_EQ(arms(0), "treatment=25@1 control=75@0 ");
+    EXPECT_EQ(m.warnings(), "");
+}
+
+TEST_F(ExperimentArms, of_destinations_with_one_name_are_told_apart_by_host) {
+    m.apply({put(rules())});
+    ServiceEntry other("ml", "other", "other.ml.svc.cluster.local", "127.10.0.2");
+    other.with(port(8080, PortProtocol::kHttp)).with(endpoint("127.0.1.3", {{"version", "v1"}}));
+    DestinationRule policy("ml", "other", "other.ml.svc.cluster.local");
+    policy.subset("v1", {{"version", "v1"}});
+    VirtualService rule("ml", "rank", kHost);
+    rule.http({{kHost, "v1", 1}, {"other.ml.svc.cluster.local", "v1", 1}, {kHost, "", 1}});
+    m.apply({put(other), put(policy), put(rule), put(Experiment("ml", "trial", kHost))});
+    EXPECT_EQ(arms(0),
+              "rank.ml.svc.cluster.local/v1=1@0 other.ml.svc.cluster.local/v1=1@1 "
+              "rank.ml.svc.cluster.local=1@2 ");
+    EXPECT_THAT(m.refuse({put(trial({{"a", "v1", 1, {}}, {"b", "v1", 1, {}}}))}),
+                HasSubstr("has 2 destinations with subset v1"));
+}
+
+TEST_F(ExperimentArms, need_a_destination_in_each_rule_that_is_split) {
+    m.apply({put(rules())});
+    Experiment wrong = trial({{"a", "v1", 1, {}}, {"b", "v3", 1, {}}}, "canary");
+    const std::string error = m.refuse({put(wrong)});
+    EXPECT_THAT(error, HasSubstr(":" + std::to_string(wrong.spec().arms[1].place.line) + ":"));
+    EXPECT_THAT(error, HasSubstr("spec.arms[1].subset: rule canary of VirtualService ml/rank"));
+    EXPECT_THAT(error, HasSubstr("has no destination with subset v3, only v1, v2"));
+    TestMesh warned(with_proxy(true));
+    ServiceEntry entry("ml", "rank", kHost, "127.10.0.1");
+    entry.with(port(8080, PortProtocol::kHttp)).with(endpoint("127.0.1.1", {{"version", "v1"}}));
+    DestinationRule policy("ml", "rank", kHost);
+    policy.subset("v1", {{"version", "v1"}}).subset("v2", {{"version", "v2"}});
+    warned.apply({put(entry), put(policy), put(rules()), put(wrong)});
+    EXPECT_THAT(warned.warnings(), HasSubstr("only v1, v2: it splits nothing"));
+    EXPECT_EQ(warned.find(kHost, 8080)->route->http[2].experiment, nullptr);
+}
+
+TEST_F(ExperimentArms, of_one_destination_make_an_aa_test_of_the_rule_that_is_named) {
+    m.apply({put(rules()), put(trial({{"a1", "v2", 1, {}}, {"a2", "v2", 1, {}}}, "single"))});
+    EXPECT_EQ(arms(1), "a1=1@0 a2=1@0 ");
+}
+
+TEST_F(ExperimentArms, with_too_few_buckets_are_warned_about) {
+    m.apply({put(rules()), put(trial({{"tiny", "v2", 1, {}}, {"control", "v1", 999, {}}}, "canary"))});
+    EXPECT_THAT(m.warnings(), HasSubstr("tiny of weight 1 in 1000 gets none of 100 buckets"));
 }
 
 }  // namespace
