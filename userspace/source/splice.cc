@@ -51,10 +51,10 @@ Range deleted_range(std::string_view text, const Document& document) {
     return range;
 }
 
-bool only_separators(std::string_view text) {
+bool only_separators(std::string_view text, bool or_comments = false) {
     while (!text.empty()) {
         const std::string_view line = text.substr(0, next_line(text, 0));
-        if (!blank(line) && !bare_separator(line)) {
+        if (!blank(line) && !bare_separator(line) && !(or_comments && line.starts_with('#'))) {
             return false;
         }
         text.remove_prefix(line.size());
@@ -135,6 +135,24 @@ class Splicer {
         checks_.push_back({document.key, nullptr, out_.documents.size(), out_.documents.size()});
     }
 
+    // After all others; the first of its file stands behind the comments that are left there.
+    void append(const AppendedDocument& added) {
+        copy_to(text_.size());
+        if (!out_.bytes.empty() && out_.bytes.back() != '\n') {
+            out_.bytes += '\n';
+        }
+        if (!only_separators(out_.bytes, true)) {
+            out_.bytes += "---\n";
+        }
+        const NewDocument& with = *added.document;
+        const std::size_t begin = out_.bytes.size();
+        const int line = count_lines(out_.bytes);
+        out_.bytes += with.text;
+        checks_.push_back({added.key, &with, out_.documents.size(), out_.documents.size() + 1});
+        out_.documents.push_back(
+            {added.key, begin + with.begin, begin + with.end, line + with.line, with.digest, false});
+    }
+
     Result<Spliced> finish(const config::ParseLimits& limits) && {
         copy_to(text_.size());
         for (const Check& check : checks_) {
@@ -193,7 +211,7 @@ Result<NewDocument> NewDocument::parse(const config::ObjectKey& key, std::string
 }
 
 Result<Spliced> splice(std::string_view text, const std::vector<Document>& documents, std::vector<DocumentEdit> edits,
-                       const config::ParseLimits& limits) {
+                       const config::ParseLimits& limits, const std::vector<AppendedDocument>& appended) {
     std::ranges::sort(edits, {}, &DocumentEdit::index);
     Splicer splicer(text, documents);
     if (auto fits = splicer.check_ranges(edits); !fits) {
@@ -208,6 +226,9 @@ Result<Spliced> splice(std::string_view text, const std::vector<Document>& docum
         } else {
             splicer.erase(documents[i]);
         }
+    }
+    for (const AppendedDocument& added : appended) {
+        splicer.append(added);
     }
     return std::move(splicer).finish(limits);
 }

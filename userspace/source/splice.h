@@ -31,6 +31,12 @@ struct DocumentEdit {
     const NewDocument* with = nullptr;  // null: delete
 };
 
+// A document that comes behind all others.
+struct AppendedDocument {
+    config::ObjectKey key;
+    const NewDocument* document = nullptr;
+};
+
 struct Spliced {
     std::string bytes;
     std::vector<Document> documents;
@@ -41,6 +47,6 @@ struct Spliced {
 // own text changes, its comments before and after stay. A deleted one takes one separator with it. Fails, naming the
 // object, when the result would not hold exactly the wanted documents (items of a List, for example).
 Result<Spliced> splice(std::string_view text, const std::vector<Document>& documents, std::vector<DocumentEdit> edits,
-                       const config::ParseLimits& limits);
+                       const config::ParseLimits& limits, const std::vector<AppendedDocument>& appended = {});
 
 }  // namespace sluice::source

@@ -101,8 +101,13 @@ Result<> list(Listing& listing, const std::string& path, int depth) {
 
 }  // namespace
 
+bool is_rule_test_name(std::string_view name) {
+    return !name.starts_with('.') && (name.ends_with(".test.yaml") || name.ends_with(".test.yml"));
+}
+
 bool is_rules_name(std::string_view name) {
-    return !name.starts_with('.') && !name.starts_with('#') && (name.ends_with(".yaml") || name.ends_with(".yml"));
+    return !name.starts_with('.') && !name.starts_with('#') && (name.ends_with(".yaml") || name.ends_with(".yml")) &&
+           !is_rule_test_name(name);
 }
 
 Result<Tree> list_tree(const std::string& root, std::size_t max_files, int max_depth,

@@ -11,7 +11,10 @@
 
 namespace sluice::source {
 
-// Whether a file of this name holds rules: *.yaml or *.yml, not hidden, no editor's work file (#x.yaml#, x.yaml~).
+// Whether a file of this name holds rule tests (docs/rule-tests.md): *.test.yaml or *.test.yml, not hidden.
+bool is_rule_test_name(std::string_view name);
+// Whether a file of this name holds rules: *.yaml or *.yml, not hidden, no editor's work file (#x.yaml#, x.yaml~), no
+// rule tests: those may stand beside the rules.
 bool is_rules_name(std::string_view name);
 
 struct TreeFile {

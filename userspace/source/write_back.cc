@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <climits>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 
 #include "base/fd.h"
@@ -59,7 +60,11 @@ std::string kind_file_part(const config::ObjectKey& key) {
             c = '_';
         }
     }
-    return name.substr(0, kFileNameMax);
+    name.resize(std::min(name.size(), kFileNameMax));
+    if (name.ends_with(".test")) {  // would be a file of rule tests
+        name[name.size() - 5] = '_';
+    }
+    return name;
 }
 
 }  // namespace
@@ -69,6 +74,7 @@ struct WriteBack::Impl {
         Edit edit;
         std::optional<NewDocument> document;
         Written written;
+        std::string placed;  // the file that the edit asks for; empty: one of its own
     };
     using FileEdits = std::map<std::string, std::vector<Planned*>>;
 
@@ -79,6 +85,8 @@ struct WriteBack::Impl {
     FileEdits by_file();
     Result<> write_existing(const std::string& file, const std::vector<Planned*>& planned, const StepHook& hook);
     Result<> write_new(Planned& planned, const StepHook& hook);
+    Result<> write_again(const std::string& file, const std::vector<Planned*>& planned, const StepHook& hook);
+    std::string place_of(const Edit& edit) const;
     void remove_leftovers();
 
     Directory::Impl& directory;
@@ -153,17 +161,30 @@ Result<> WriteBack::Impl::plan(Edit edit) {
                                  : found.document->digest == planned.document->digest ? WriteAction::kUnchanged
                                                                                       : WriteAction::kReplaced;
     } else if (edit.bytes) {
-        planned.written.file = directory.path + "/" + kind_file_part(edit.key) + ".yaml";
+        planned.placed = place_of(edit);
+        planned.written.file =
+            planned.placed.empty() ? directory.path + "/" + kind_file_part(edit.key) + ".yaml" : planned.placed;
     }
     planned.edit = std::move(edit);
     all.push_back(std::move(planned));
     return {};
 }
 
+// The file that an edit asks for, if rules may stand there.
+std::string WriteBack::Impl::place_of(const Edit& edit) const {
+    const std::string below = directory.path + "/";
+    const std::string name = edit.file.substr(edit.file.rfind('/') + 1);
+    const bool climbs = (edit.file + "/").find("/../") != std::string::npos;
+    return edit.file.starts_with(below) && !climbs && is_rules_name(name) ? edit.file : std::string();
+}
+
+// Of what stands in files already, or is to stand in one that is named.
 WriteBack::Impl::FileEdits WriteBack::Impl::by_file() {
     FileEdits files;
     for (Planned& planned : all) {
-        if (planned.written.action == WriteAction::kReplaced || planned.written.action == WriteAction::kDeleted) {
+        const WriteAction action = planned.written.action;
+        if (action == WriteAction::kReplaced || action == WriteAction::kDeleted ||
+            (action == WriteAction::kCreated && !planned.placed.empty())) {
             files[planned.written.file].push_back(&planned);
         }
     }
@@ -239,12 +260,17 @@ Result<> WriteBack::Impl::write_existing(const std::string& file, const std::vec
         return fail_errno(ESTALE, file + " was changed meanwhile");
     }
     std::vector<DocumentEdit> edits;
+    std::vector<AppendedDocument> appended;
     for (const Planned* one : planned) {
+        if (one->written.action == WriteAction::kCreated) {
+            appended.push_back({one->edit.key, &*one->document});
+            continue;
+        }
         const auto at = std::ranges::find(known.documents, one->edit.key, &Document::key);
         edits.push_back(
             {static_cast<std::size_t>(at - known.documents.begin()), one->document ? &*one->document : nullptr});
     }
-    auto spliced = splice(target->bytes(), known.documents, std::move(edits), directory.limits.parse);
+    auto spliced = splice(target->bytes(), known.documents, std::move(edits), directory.limits.parse, appended);
     if (!spliced) {
         return std::unexpected(std::move(spliced.error()).within(file));
     }
@@ -258,6 +284,32 @@ Result<> WriteBack::Impl::write_existing(const std::string& file, const std::vec
     auto written = target->replace(spliced->bytes, hook);
     if (!written) {
         return std::unexpected(written.error());
+    }
+    directory.catalog.put(file, FileState{written->signature, written->read_at_ns, bytes_digest(spliced->bytes),
+                                          std::move(spliced->documents)});
+    return {};
+}
+
+// A file that is not there, with these documents.
+Result<> WriteBack::Impl::write_again(const std::string& file, const std::vector<Planned*>& planned,
+                                      const StepHook& hook) {
+    std::error_code failed;
+    std::filesystem::create_directories(std::filesystem::path(file).parent_path(), failed);
+    if (failed) {
+        return fail_errno(failed.value(), "cannot create the directory of " + file);
+    }
+    std::vector<AppendedDocument> documents;
+    for (const Planned* one : planned) {
+        documents.push_back({one->edit.key, &*one->document});
+    }
+    auto spliced = splice("", {}, {}, directory.limits.parse, documents);
+    if (!spliced) {
+        return std::unexpected(std::move(spliced.error()).within(file));
+    }
+    auto written = create_file(file, spliced->bytes, hook);
+    if (!written) {
+        return written.error().code == EEXIST ? fail_errno(ESTALE, file + " was made meanwhile")
+                                              : Result<>(std::unexpected(written.error()));
     }
     directory.catalog.put(file, FileState{written->signature, written->read_at_ns, bytes_digest(spliced->bytes),
                                           std::move(spliced->documents)});
@@ -295,12 +347,14 @@ void WriteBack::Impl::remove_leftovers() {
 Result<std::vector<Written>> WriteBack::commit(const StepHook& hook) {
     impl_->remove_leftovers();
     for (const auto& [file, planned] : impl_->by_file()) {
-        if (auto written = impl_->write_existing(file, planned, hook); !written) {
+        const bool known = impl_->directory.catalog.files().contains(file);
+        auto written = known ? impl_->write_existing(file, planned, hook) : impl_->write_again(file, planned, hook);
+        if (!written) {
             return std::unexpected(written.error());
         }
     }
     for (Impl::Planned& planned : impl_->all) {
-        if (planned.written.action != WriteAction::kCreated) {
+        if (planned.written.action != WriteAction::kCreated || !planned.placed.empty()) {
             continue;
         }
         if (auto written = impl_->write_new(planned, hook); !written) {

@@ -31,6 +31,9 @@ namespace sluice::source {
 struct Edit {
     config::ObjectKey key;
     std::optional<std::string> bytes;
+    // Where it goes if no file defines it: behind what that file holds, which is made if it is missing. Empty, not
+    // below the directory or not a name of rules: a file of its own.
+    std::string file{};
 };
 
 enum class WriteAction { kReplaced, kCreated, kDeleted, kUnchanged };

@@ -20,6 +20,8 @@ TEST_F(DirectoryTest, the_first_scan_reads_all_rule_files_of_the_tree) {
     put("a.yaml~", "{");
     put("#a.yaml#", "{");
     put(".#a.yaml", "{");
+    put("a.test.yaml", "rules: .\ntests: []\n");
+    put("team/b.test.yml", "{");
     std::filesystem::create_directory(path(".git"));
     put(".git/x.yaml", "{");
     Directory directory = open();

@@ -1,11 +1,8 @@
 // Writing back: exactly the applied documents change, whatever else happens to the files.
-#include "source/write_back.h"
-
 #include <sys/file.h>
-#include <sys/wait.h>
 
 #include "base/fd.h"
-#include "tests/unit/source/fixture.h"
+#include "tests/unit/source/write_back.h"
 
 namespace sluice::source {
 namespace {
@@ -13,49 +10,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-class WriteBackTest : public DirectoryTest {
-  protected:
-    // Writes back and checks that neither the next look at the events nor one at everything finds a change, and that a
-    // directory opened anew agrees about the places.
-    void write(Directory& directory, std::vector<Edit> edits) {
-        ASSERT_TRUE(directory.scan().nothing_changed());
-        auto transaction = WriteBack::prepare(directory, std::move(edits));
-        ASSERT_TRUE(transaction.has_value()) << transaction.error().text();
-        auto written = transaction->commit();
-        ASSERT_TRUE(written.has_value()) << written.error().text();
-        written_ = std::move(*written);
-        for (const bool everything : {false, true}) {
-            const Scan scan = directory.scan(everything);
-            EXPECT_TRUE(scan.nothing_changed())
-                << testing::PrintToString(changes(scan)) << testing::PrintToString(errors(scan));
-            EXPECT_EQ(scan.files_parsed, 0u);
-        }
-        Directory anew = open_accepted();
-        EXPECT_EQ(anew.documents(), directory.documents());
-        for (const std::string name : {"a", "b", "c", "d"}) {
-            const auto mine = directory.locate(key(name));
-            const auto other = anew.locate(key(name));
-            ASSERT_EQ(mine.has_value(), other.has_value()) << name;
-            if (mine) {
-                EXPECT_EQ(mine->file, other->file);
-                EXPECT_EQ(mine->line, other->line) << name;
-            }
-        }
-        EXPECT_THAT(leftovers(), IsEmpty());
-    }
-    std::vector<std::string> leftovers() const {
-        std::vector<std::string> out;
-        for (const std::string& name : names()) {
-            if (name.starts_with(".")) {
-                out.push_back(name);
-            }
-        }
-        return out;
-    }
-
-    std::vector<Written> written_;
-};
 
 TEST_F(WriteBackTest, replaces_one_document_and_no_other_byte) {
     const std::string before = "# Licence\n\n---\n# The first.\n" + document("a") + "# after a   \n--- # separator\n\n";
@@ -142,6 +96,13 @@ TEST_F(WriteBackTest, a_new_object_gets_a_file_of_its_own_and_never_anothers) {
     EXPECT_EQ(get("workloadentry-ml-b-2.yaml"), document("b"));
     EXPECT_EQ(written_[1].file, path("workloadentry-ml-b-2.yaml"));
     EXPECT_EQ(written_[1].action, WriteAction::kCreated);
+}
+
+TEST_F(WriteBackTest, an_object_called_test_does_not_end_up_among_the_rule_tests) {
+    Directory directory = open_accepted();
+    write(directory, {{key("a.test"), document("a.test")}});
+    EXPECT_EQ(get("workloadentry-ml-a_test.yaml"), document("a.test"));
+    EXPECT_TRUE(directory.scan(true).nothing_changed());
 }
 
 TEST_F(WriteBackTest, the_same_document_again_writes_nothing) {
@@ -349,51 +310,6 @@ TEST_F(WriteBackTest, a_lock_held_by_another_writer_is_an_error_after_the_wait) 
     const auto refused = WriteBack::prepare(directory, {{key("a"), document("a")}}, std::chrono::milliseconds(10));
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().code, EBUSY);
-}
-
-// Ends a child at each step of a transaction that replaces, creates and deletes. What is left is readable, each file
-// is whole, and the next transaction cleans up.
-TEST_F(WriteBackTest, a_crash_between_any_two_steps_leaves_every_file_old_or_new) {
-    const std::string replaced = document("a", "10.0.0.2"), created = document("c");
-    int crashes = 0;
-    for (int step = 0;; ++step) {
-        for (const std::string& name : names()) {
-            std::filesystem::remove(path(name));
-        }
-        put("x.yaml", "# x\n" + document("a"));
-        put("y.yaml", document("b"));
-        const pid_t child = ::fork();
-        if (child == 0) {
-            auto directory = Directory::open(root_);
-            directory->scan();
-            directory->accept();
-            auto transaction =
-                WriteBack::prepare(*directory, {{key("a"), replaced}, {key("b"), std::nullopt}, {key("c"), created}});
-            int left = step;
-            const bool done = transaction && transaction->commit([&](const char*) {
-                if (left-- == 0) {
-                    ::_exit(9);
-                }
-            });
-            ::_exit(done ? 0 : 1);
-        }
-        int status = 0;
-        ASSERT_EQ(::waitpid(child, &status, 0), child);
-        ASSERT_TRUE(WEXITSTATUS(status) == 9 || WEXITSTATUS(status) == 0) << WEXITSTATUS(status);
-        EXPECT_THAT(get("x.yaml"), testing::AnyOf("# x\n" + document("a"), "# x\n" + replaced)) << step;
-        EXPECT_TRUE(!std::filesystem::exists(path("y.yaml")) || get("y.yaml") == document("b")) << step;
-        const std::string own = "workloadentry-ml-c.yaml";
-        EXPECT_TRUE(!std::filesystem::exists(path(own)) || get(own) == created) << step;
-        Directory directory = open_accepted();
-        write(directory, {{key("a"), replaced}, {key("b"), std::nullopt}, {key("c"), created}});
-        EXPECT_THAT(names(), ElementsAre(own, "x.yaml")) << step;
-        EXPECT_EQ(get("x.yaml"), "# x\n" + replaced);
-        if (WEXITSTATUS(status) == 0) {
-            break;
-        }
-        ++crashes;
-    }
-    EXPECT_GE(crashes, 12);
 }
 
 }  // namespace
