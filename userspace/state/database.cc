@@ -1,5 +1,7 @@
 #include "state/database.h"
 
+#include "base/identity.h"
+
 namespace sluice::state {
 
 namespace {
@@ -11,7 +13,17 @@ Error sqlite_error(sqlite3* database, int code, const std::string& what) {
     return Error{-(code & 0xff), what + ": " + (database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(code))};
 }
 
+void digest_function(sqlite3_context* context, int, sqlite3_value** values) {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(values[0]));
+    const auto size = static_cast<std::size_t>(sqlite3_value_bytes(values[0]));
+    sqlite3_result_int64(context, text_digest(text == nullptr ? std::string_view() : std::string_view(text, size)));
+}
+
 }  // namespace
+
+std::int64_t text_digest(std::string_view text) {
+    return static_cast<std::int64_t>(Identity::of(text).lo);
+}
 
 bool is_corrupt(const Error& error) {
     return error.code == -SQLITE_CORRUPT || error.code == -SQLITE_NOTADB;
@@ -27,6 +39,12 @@ Statement& Statement::bind(int index, std::string_view text) {
     // Never a null pointer: that would bind NULL.
     const int code = sqlite3_bind_text64(statement_.get(), index, text.data() != nullptr ? text.data() : "",
                                          text.size(), SQLITE_STATIC, SQLITE_UTF8);
+    bound_ = bound_ == SQLITE_OK ? code : bound_;
+    return *this;
+}
+
+Statement& Statement::bind_null(int index) {
+    const int code = sqlite3_bind_null(statement_.get(), index);
     bound_ = bound_ == SQLITE_OK ? code : bound_;
     return *this;
 }
@@ -85,6 +103,11 @@ Result<Database> Database::open(const std::string& path) {
     }
     sqlite3_extended_result_codes(raw, 0);
     sqlite3_busy_timeout(raw, kBusyMilliseconds);
+    const int made = sqlite3_create_function_v2(raw, "digest", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr,
+                                                digest_function, nullptr, nullptr, nullptr);
+    if (made != SQLITE_OK) {
+        return std::unexpected(sqlite_error(raw, made, "cannot open " + path));
+    }
     return out;
 }
 

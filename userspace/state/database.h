@@ -18,6 +18,7 @@ class Statement {
   public:
     Statement& bind(int index, std::int64_t value);
     Statement& bind(int index, std::string_view text);  // kept until the next reset
+    Statement& bind_null(int index);
     // true: a row is there; false: done.
     Result<bool> step();
     // Runs to the end and makes it ready for the next bindings.
@@ -26,6 +27,7 @@ class Statement {
 
     std::int64_t integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
     std::string text(int column) const;
+    bool null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
 
   private:
     friend class Database;
@@ -40,6 +42,9 @@ class Statement {
 // that it never reads as an errno.
 bool is_corrupt(const Error& error);
 
+// By which equal texts are found, in SQL: digest(text).
+std::int64_t text_digest(std::string_view text);
+
 class Database {
   public:
     static Result<Database> open(const std::string& path);
@@ -50,6 +55,8 @@ class Database {
     Result<> check() const;  // PRAGMA quick_check
 
     Error error(const std::string& what) const;
+    int changed_rows() const { return sqlite3_changes(database_.get()); }  // of the last statement
+    std::int64_t last_id() const { return sqlite3_last_insert_rowid(database_.get()); }
 
   private:
     struct Close {

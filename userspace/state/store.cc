@@ -7,29 +7,12 @@
 #include <ctime>
 
 #include "base/fd.h"
-#include "state/database.h"
 #include "state/schema.h"
+#include "state/store_impl.h"
 
 namespace sluice::state {
 
 namespace {
-
-constexpr std::array kKinds{config::Kind::kVirtualService, config::Kind::kDestinationRule, config::Kind::kServiceEntry,
-                            config::Kind::kWorkloadEntry,  config::Kind::kService,         config::Kind::kEndpointSlice,
-                            config::Kind::kExperiment};
-
-std::optional<config::Kind> kind_of(std::string_view name) {
-    for (const config::Kind kind : kKinds) {
-        if (name == config::kind_name(kind)) {
-            return kind;
-        }
-    }
-    return std::nullopt;
-}
-
-ChangeSource source_of(std::string_view name) {
-    return name == "apply" ? ChangeSource::kApply : name == "start" ? ChangeSource::kStart : ChangeSource::kDirectory;
-}
 
 std::string shortened(const std::string& text, std::size_t limit) {
     if (text.size() <= limit) {
@@ -54,30 +37,36 @@ Result<> make_private(const std::string& path) {
     return {};
 }
 
-struct Prepared {
-    Statement put, erase, history, prune, current;
-};
-
 Result<Prepared> prepare_all(const Database& database) {
-    auto put = database.prepare("INSERT OR REPLACE INTO objects(kind, ns, name, file, bytes) VALUES(?,?,?,?,?)");
-    auto erase = database.prepare("DELETE FROM objects WHERE kind=? AND ns=? AND name=?");
-    auto history = database.prepare(
-        "INSERT INTO history(generation, time_ns, uid, pid, user, source, summary, ok, errors, message)"
-        " VALUES(?,?,?,?,?,?,?,?,?,?)");
-    auto prune = database.prepare("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?");
-    auto current = database.prepare("UPDATE current SET generation=?");
-    for (auto* statement : {&put, &erase, &history, &prune, &current}) {
-        if (!*statement) {
-            return std::unexpected(statement->error());
+    Prepared out;
+    const std::pair<Statement*, const char*> all[]{
+        {&out.find_document, "SELECT file, text FROM documents WHERE kind=? AND ns=? AND name=?"},
+        {&out.put_document,
+         "INSERT INTO documents(kind, ns, name, file, text) VALUES(?1,?2,?3,?4,?5)"
+         " ON CONFLICT(kind, ns, name) DO UPDATE SET file=?4, text=?5"},
+        {&out.erase_document, "DELETE FROM documents WHERE kind=? AND ns=? AND name=?"},
+        {&out.find_text, "SELECT id FROM texts WHERE digest=? AND bytes=?"},
+        {&out.add_text, "INSERT INTO texts(digest, bytes) VALUES(?,?)"},
+        {&out.add_change,
+         "INSERT INTO changes(history, kind, ns, name, before_file, before_text, after_file, after_text)"
+         " VALUES(?,?,?,?,?,?,?,?)"},
+        {&out.add_row,
+         "INSERT INTO history(generation, time_ns, uid, pid, user, source, summary, ok, errors, message, file)"
+         " VALUES(?,?,?,?,?,?,?,?,?,?,?)"},
+        {&out.prune, "DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?"},
+        {&out.prune_one, "DELETE FROM history WHERE id = (SELECT min(id) FROM history) AND id < ?"},
+        {&out.totals, "SELECT changes, bytes FROM totals"},
+        {&out.count_objects, "UPDATE history SET objects=? WHERE id=?"},
+        {&out.current, "UPDATE current SET generation=?"}};
+    for (const auto& [statement, sql] : all) {
+        auto prepared = database.prepare(sql);
+        if (!prepared) {
+            return std::unexpected(prepared.error());
         }
+        *statement = std::move(*prepared);
     }
-    return Prepared{std::move(*put), std::move(*erase), std::move(*history), std::move(*prune), std::move(*current)};
+    return out;
 }
-
-struct Ready {
-    Database database;
-    Prepared statements;
-};
 
 Result<Ready> open_sound(const std::string& path) {
     if (auto made = make_private(path); !made) {
@@ -124,12 +113,22 @@ Result<std::string> move_aside(const std::string& path) {
 
 }  // namespace
 
-struct Store::Impl {
-    Ready ready;
-    StoreOptions options;
+std::optional<config::Kind> kind_of(std::string_view name) {
+    for (const config::Kind kind : kKinds) {
+        if (name == config::kind_name(kind)) {
+            return kind;
+        }
+    }
+    return std::nullopt;
+}
 
-    Result<> add_history(const HistoryRow& row);
-};
+Result<config::ObjectKey> key_of(const Statement& statement, int column) {
+    const auto kind = kind_of(statement.text(column));
+    if (!kind) {
+        return fail("the state database holds an object of unknown kind " + statement.text(column));
+    }
+    return config::ObjectKey{*kind, statement.text(column + 1), statement.text(column + 2)};
+}
 
 const char* source_name(ChangeSource source) {
     switch (source) {
@@ -139,6 +138,12 @@ const char* source_name(ChangeSource source) {
             return "apply";
         case ChangeSource::kStart:
             return "start";
+        case ChangeSource::kCanary:
+            return "canary";
+        case ChangeSource::kWeight:
+            return "weight";
+        case ChangeSource::kRollback:
+            return "rollback";
     }
     return "directory";
 }
@@ -163,15 +168,15 @@ Result<Store::Opened> Store::open(const std::string& directory, StoreOptions opt
         return std::unexpected(
             Error{0, ready.error().code > 0 ? ready.error().text() : path + ": " + ready.error().message});
     }
-    return Opened{Store(std::make_unique<Impl>(Impl{std::move(*ready), options})), std::move(recovered)};
+    return Opened{Store(std::make_unique<Impl>(std::move(*ready), options)), std::move(recovered)};
 }
 
-Result<> Store::Impl::add_history(const HistoryRow& row) {
+Result<std::int64_t> Store::Impl::add_history(const HistoryRow& row) {
     const std::string summary = shortened(row.summary, options.history_text);
     const std::string errors = shortened(row.errors, options.history_text);
     const std::string message = shortened(row.message, options.history_text);
     const auto since = std::chrono::duration_cast<std::chrono::nanoseconds>(row.time.time_since_epoch());
-    auto added = ready.statements.history.bind(1, static_cast<std::int64_t>(row.generation))
+    auto added = ready.statements.add_row.bind(1, static_cast<std::int64_t>(row.generation))
                      .bind(2, since.count())
                      .bind(3, row.actor.uid)
                      .bind(4, row.actor.pid)
@@ -181,52 +186,156 @@ Result<> Store::Impl::add_history(const HistoryRow& row) {
                      .bind(8, std::int64_t{row.ok})
                      .bind(9, errors)
                      .bind(10, message)
+                     .bind(11, row.file)
                      .run();
     if (!added) {
-        return added;
+        return std::unexpected(added.error());
     }
-    return ready.statements.prune.bind(1, static_cast<std::int64_t>(options.history_rows)).run();
+    return ready.database.last_id();
 }
 
-Result<> Store::record(std::span<const ObjectChange> changes, const HistoryRow& row) {
-    Prepared& statements = impl_->ready.statements;
-    auto transaction = Transaction::begin(impl_->ready.database);
-    if (!transaction) {
-        return std::unexpected(transaction.error());
+Result<std::int64_t> Store::Impl::text_id(std::string_view bytes) {
+    const std::int64_t digest = text_digest(bytes);
+    Statement& find = ready.statements.find_text;
+    auto found = find.bind(1, digest).bind(2, bytes).step();
+    if (!found) {
+        find.reset();
+        return std::unexpected(found.error());
     }
-    for (const ObjectChange& change : changes) {
-        Statement& statement = change.bytes ? statements.put : statements.erase;
-        statement.bind(1, std::string_view(config::kind_name(change.key.kind)))
-            .bind(2, change.key.ns)
-            .bind(3, change.key.name);
-        if (change.bytes) {
-            statement.bind(4, change.file).bind(5, *change.bytes);
+    const std::int64_t id = *found ? find.integer(0) : 0;
+    find.reset();
+    if (*found) {
+        return id;
+    }
+    if (auto added = ready.statements.add_text.bind(1, digest).bind(2, bytes).run(); !added) {
+        return std::unexpected(added.error());
+    }
+    return ready.database.last_id();
+}
+
+Result<bool> Store::Impl::change(std::int64_t history, const ObjectChange& change) {
+    const std::string_view kind = config::kind_name(change.key.kind);
+    Statement& find = ready.statements.find_document;
+    auto found = find.bind(1, kind).bind(2, change.key.ns).bind(3, change.key.name).step();
+    if (!found) {
+        find.reset();
+        return std::unexpected(found.error());
+    }
+    const bool existed = *found;
+    const std::string file = existed ? find.text(0) : std::string();
+    const std::int64_t text = existed ? find.integer(1) : 0;
+    find.reset();
+    std::int64_t now = 0;
+    if (change.bytes) {
+        auto id = text_id(*change.bytes);
+        if (!id) {
+            return std::unexpected(id.error());
         }
-        if (auto done = statement.run(); !done) {
+        now = *id;
+    }
+    if (change.bytes ? existed && text == now && file == change.file : !existed) {
+        return false;
+    }
+    // The change first: whoever lets go of a text last takes it away.
+    Statement& add = ready.statements.add_change;
+    add.bind(1, history).bind(2, kind).bind(3, change.key.ns).bind(4, change.key.name);
+    existed ? add.bind(5, file).bind(6, text) : add.bind_null(5).bind_null(6);
+    change.bytes ? add.bind(7, change.file).bind(8, now) : add.bind_null(7).bind_null(8);
+    if (auto added = add.run(); !added) {
+        return std::unexpected(added.error());
+    }
+    Statement& put = change.bytes ? ready.statements.put_document : ready.statements.erase_document;
+    put.bind(1, kind).bind(2, change.key.ns).bind(3, change.key.name);
+    if (change.bytes) {
+        put.bind(4, change.file).bind(5, now);
+    }
+    if (auto done = put.run(); !done) {
+        return std::unexpected(done.error());
+    }
+    return true;
+}
+
+// Drops the oldest rows until the bounds hold; the newest stays.
+Result<> Store::Impl::prune(std::int64_t newest) {
+    if (auto done = ready.statements.prune.bind(1, static_cast<std::int64_t>(options.history_rows)).run(); !done) {
+        return done;
+    }
+    for (std::int64_t left = -1;;) {
+        Statement& totals = ready.statements.totals;
+        auto row = totals.step();
+        const std::int64_t changes = row && *row ? totals.integer(0) : 0;
+        const std::int64_t bytes = row && *row ? totals.integer(1) : 0;
+        totals.reset();
+        if (!row) {
+            return std::unexpected(row.error());
+        }
+        const bool fits = changes <= static_cast<std::int64_t>(options.history_objects) &&
+                          bytes <= static_cast<std::int64_t>(options.history_bytes);
+        if (fits || left == 0) {
+            return {};
+        }
+        if (auto done = ready.statements.prune_one.bind(1, newest).run(); !done) {
             return done;
         }
+        left = ready.database.changed_rows();
     }
-    if (auto done = statements.current.bind(1, static_cast<std::int64_t>(row.generation)).run(); !done) {
-        return done;
-    }
-    if (auto done = impl_->add_history(row); !done) {
-        return done;
-    }
-    return transaction->commit();
 }
 
-Result<> Store::record_refused(const HistoryRow& row) {
+Result<std::int64_t> Store::record(std::span<const ObjectChange> changes, const HistoryRow& row) {
+    std::lock_guard lock(impl_->mutex);
     auto transaction = Transaction::begin(impl_->ready.database);
     if (!transaction) {
         return std::unexpected(transaction.error());
     }
-    if (auto done = impl_->add_history(row); !done) {
-        return done;
+    auto id = impl_->add_history(row);
+    if (!id) {
+        return id;
     }
-    return transaction->commit();
+    std::int64_t changed = 0;
+    for (const ObjectChange& change : changes) {
+        auto differs = impl_->change(*id, change);
+        if (!differs) {
+            return std::unexpected(differs.error());
+        }
+        changed += *differs ? 1 : 0;
+    }
+    Prepared& statements = impl_->ready.statements;
+    if (auto done = statements.count_objects.bind(1, changed).bind(2, *id).run(); !done) {
+        return std::unexpected(done.error());
+    }
+    if (auto done = statements.current.bind(1, static_cast<std::int64_t>(row.generation)).run(); !done) {
+        return std::unexpected(done.error());
+    }
+    if (auto done = impl_->prune(*id); !done) {
+        return std::unexpected(done.error());
+    }
+    if (auto done = transaction->commit(); !done) {
+        return std::unexpected(done.error());
+    }
+    return id;
+}
+
+Result<std::int64_t> Store::record_refused(const HistoryRow& row) {
+    std::lock_guard lock(impl_->mutex);
+    auto transaction = Transaction::begin(impl_->ready.database);
+    if (!transaction) {
+        return std::unexpected(transaction.error());
+    }
+    auto id = impl_->add_history(row);
+    if (!id) {
+        return id;
+    }
+    if (auto done = impl_->prune(*id); !done) {
+        return std::unexpected(done.error());
+    }
+    if (auto done = transaction->commit(); !done) {
+        return std::unexpected(done.error());
+    }
+    return id;
 }
 
 Result<std::uint64_t> Store::generation() const {
+    std::lock_guard lock(impl_->mutex);
     auto statement = impl_->ready.database.prepare("SELECT generation FROM current");
     if (!statement) {
         return std::unexpected(statement.error());
@@ -239,8 +348,10 @@ Result<std::uint64_t> Store::generation() const {
 }
 
 Result<> Store::load(const std::function<Result<>(const StoredObject&)>& each) const {
-    auto statement =
-        impl_->ready.database.prepare("SELECT kind, ns, name, file, bytes FROM objects ORDER BY kind, ns, name");
+    std::lock_guard lock(impl_->mutex);
+    auto statement = impl_->ready.database.prepare(
+        "SELECT kind, ns, name, file, bytes FROM documents JOIN texts ON texts.id = documents.text"
+        " ORDER BY kind, ns, name");
     if (!statement) {
         return std::unexpected(statement.error());
     }
@@ -252,47 +363,13 @@ Result<> Store::load(const std::function<Result<>(const StoredObject&)>& each) c
         if (!*row) {
             return {};
         }
-        const auto kind = kind_of(statement->text(0));
-        if (!kind) {
-            return fail("the state database holds an object of unknown kind " + statement->text(0));
+        auto key = key_of(*statement, 0);
+        if (!key) {
+            return std::unexpected(key.error());
         }
-        StoredObject object{{*kind, statement->text(1), statement->text(2)}, statement->text(3), statement->text(4)};
-        if (auto taken = each(object); !taken) {
+        if (auto taken = each({std::move(*key), statement->text(3), statement->text(4)}); !taken) {
             return taken;
         }
-    }
-}
-
-Result<std::vector<HistoryRow>> Store::history(std::size_t limit) const {
-    auto statement = impl_->ready.database.prepare(
-        "SELECT id, generation, time_ns, uid, pid, user, source, summary, ok, errors, message FROM history"
-        " ORDER BY id DESC LIMIT ?");
-    if (!statement) {
-        return std::unexpected(statement.error());
-    }
-    statement->bind(1, static_cast<std::int64_t>(limit));
-    std::vector<HistoryRow> rows;
-    for (;;) {
-        auto more = statement->step();
-        if (!more) {
-            return std::unexpected(more.error());
-        }
-        if (!*more) {
-            return rows;
-        }
-        HistoryRow row;
-        row.id = statement->integer(0);
-        row.generation = static_cast<std::uint64_t>(statement->integer(1));
-        row.time =
-            std::chrono::system_clock::time_point(std::chrono::duration_cast<std::chrono::system_clock::duration>(
-                std::chrono::nanoseconds(statement->integer(2))));
-        row.actor = {statement->integer(3), statement->integer(4), statement->text(5)};
-        row.source = source_of(statement->text(6));
-        row.summary = statement->text(7);
-        row.ok = statement->integer(8) != 0;
-        row.errors = statement->text(9);
-        row.message = statement->text(10);
-        rows.push_back(std::move(row));
     }
 }
 

@@ -1,71 +1,19 @@
 // The state database: what was recorded is there after any end of the process, and nothing else is.
-#include "state/store.h"
-
 #include <fcntl.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
-#include <map>
+
+#include "tests/unit/state/fixture.h"
 
 namespace sluice::state {
 namespace {
 
 using config::Kind;
-using config::ObjectKey;
 using testing::HasSubstr;
-
-class StoreTest : public testing::Test {
-  protected:
-    void SetUp() override {
-        std::string name = (std::filesystem::temp_directory_path() / "sluice-state-XXXXXX").string();
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        root_ = name;
-    }
-    void TearDown() override { std::filesystem::remove_all(root_); }
-
-    std::string directory() const { return root_ + "/state"; }
-    std::string database() const { return directory() + "/state.db"; }
-
-    Store open(StoreOptions options = {}) {
-        auto opened = Store::open(directory(), options);
-        EXPECT_TRUE(opened.has_value()) << opened.error().text();
-        EXPECT_FALSE(opened->recovered.has_value()) << opened->recovered->text();
-        return std::move(opened->store);
-    }
-
-    static std::map<std::string, std::string> objects(const Store& store) {
-        std::map<std::string, std::string> out;
-        const auto loaded = store.load([&](const StoredObject& object) -> Result<> {
-            out[object.key.text()] = object.file + "|" + object.bytes;
-            return {};
-        });
-        EXPECT_TRUE(loaded.has_value()) << loaded.error().text();
-        return out;
-    }
-
-    std::string root_;
-};
-
-ObjectKey key(const std::string& name, Kind kind = Kind::kVirtualService) {
-    return {kind, "ml", name};
-}
-
-HistoryRow row(std::uint64_t generation, std::string summary = "changed") {
-    HistoryRow out;
-    out.generation = generation;
-    out.time = std::chrono::system_clock::time_point(std::chrono::seconds(1'790'000'000));
-    out.actor = {1000, 42, "alice"};
-    out.source = ChangeSource::kApply;
-    out.summary = std::move(summary);
-    out.message = "canary to 25";
-    return out;
-}
 
 TEST_F(StoreTest, keeps_objects_and_generation_over_a_restart) {
     {
@@ -222,7 +170,7 @@ TEST_F(StoreTest, killed_between_any_two_steps_leaves_the_state_before_or_after)
     const std::map<std::string, std::string> after{{"VirtualService ml/a", "a.yaml|new"},
                                                    {"VirtualService ml/c", "c.yaml|new"}};
     int kills = 0;
-    for (int steps = 0;; ++steps) {
+    for (int steps = 0;; steps += 1 + steps / 20) {  // all of the first, then ever fewer: each costs a process
         const pid_t child = ::fork();
         if (child == 0) {
             sqlite3_auto_extension(reinterpret_cast<void (*)()>(watch_connection));
