@@ -1,20 +1,13 @@
 #include "proxy/access_line.h"
 
 #include <charconv>
-#include <ctime>
 
 #include "model/mesh.h"
+#include "proxy/log_text.h"
 
 namespace sluice::proxy {
 
 namespace {
-
-constexpr char kDigits[] = "0123456789abcdef";
-
-void append_number(std::string& out, std::uint64_t value) {
-    char text[24];
-    out.append(text, std::to_chars(text, text + sizeof text, value).ptr);
-}
 
 // An operator's value in text.
 void append_text(std::string& out, std::string_view value) {
@@ -25,7 +18,7 @@ void append_text(std::string& out, std::string_view value) {
     for (const char c : value) {
         const auto octet = static_cast<unsigned char>(c);
         if (octet < 0x20 || octet == 0x7f || c == '"' || c == '\\') {
-            out.append({'\\', 'x', kDigits[octet >> 4], kDigits[octet & 15]});
+            out.append({'\\', 'x', kHexDigits[octet >> 4], kHexDigits[octet & 15]});
         } else {
             out += c;
         }
@@ -40,16 +33,7 @@ void append_json(std::string& out, std::string_view name, std::string_view value
         return;
     }
     out += '"';
-    for (const char c : value) {
-        const auto octet = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\') {
-            out.append({'\\', c});
-        } else if (octet < 0x20 || octet >= 0x7f) {
-            out.append({'\\', 'u', '0', '0', kDigits[octet >> 4], kDigits[octet & 15]});
-        } else {
-            out += c;
-        }
-    }
+    append_json_text(out, value);
     out += "\",";
 }
 
@@ -86,28 +70,9 @@ struct AccessLine::Values {
     std::string_view upstream_time() const { return {service_time, service_time_size}; }
 };
 
-// The date is worked out once a second.
-std::string_view AccessLine::time_text(std::int64_t unix_ns) {
-    constexpr std::int64_t kSecond = 1'000'000'000;
-    constexpr std::size_t kDate = 19, kAll = 24;
-    const std::int64_t second = unix_ns / kSecond;
-    if (second != second_) {
-        second_ = second;
-        const std::time_t time = second;
-        std::tm parts{};
-        ::gmtime_r(&time, &parts);
-        std::strftime(time_.data(), time_.size(), "%Y-%m-%dT%H:%M:%S.000Z", &parts);
-    }
-    const auto ms = static_cast<unsigned>(unix_ns % kSecond / 1'000'000);
-    time_[kDate + 1] = static_cast<char>('0' + ms / 100);
-    time_[kDate + 2] = static_cast<char>('0' + ms / 10 % 10);
-    time_[kDate + 3] = static_cast<char>('0' + ms % 10);
-    return {time_.data(), kAll};
-}
-
 AccessLine::Values AccessLine::values(const Record& record, std::int64_t started_unix_ns) {
     Values out;
-    out.start_time = time_text(started_unix_ns);
+    out.start_time = time_.text(started_unix_ns);
     const http::RequestHead& head = *record.request;
     out.method = head.method;
     out.path = path_of(head);

@@ -1,11 +1,11 @@
 // Lines of the access log: Istio's default format, as text or as JSON. Pure.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "proxy/log_text.h"
 #include "proxy/record.h"
 
 namespace sluice::proxy {
@@ -30,11 +30,9 @@ class AccessLine {
     Values values(const Record& record, std::int64_t started_unix_ns);
     static void write_text(const Values& values, std::string& out);
     static void write_json(const Values& values, std::string& out);
-    std::string_view time_text(std::int64_t unix_ns);
 
     LogFormat format_;
-    std::int64_t second_ = -1;         // that time_ says
-    std::array<char, 32> time_{};      // 2026-11-21T04:05:06.789Z
+    TimeText time_;
     std::string flags_, agent_, for_;  // what is put together for one line
     std::string details_, failure_;
 };

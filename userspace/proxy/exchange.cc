@@ -26,7 +26,7 @@ void Exchange::open(ClientConnection& connection) {
 
 void Exchange::head_whole() {
     begun_ = true;
-    const bool allowed = allow_upgrade();
+    const bool allowed = allow_upgrade(head_, upgrade_);
     const bool empty =
         head_.framing == http::Framing::kNone || (head_.framing == http::Framing::kLength && head_.length == 0);
     if (upgrading() || (allowed && empty && parser_.next(head_, {}).event == http::Event::kEnd)) {
@@ -64,24 +64,6 @@ void Exchange::head_whole() {
         return wait_timer_.start(rule_->config->fault->delay->duration);
     }
     inject_abort();
-}
-
-// WebSocket is passed on, as Istio's listeners allow; an upgrade to HTTP/2 or TLS is an offer that may be ignored
-// (RFC 9110 7.8), as Envoy does; others, and CONNECT, are refused. A request with a body cannot change its protocol
-// here: it goes on as a plain one.
-bool Exchange::allow_upgrade() {
-    if (head_.method == "CONNECT") {
-        return false;
-    }
-    const std::string_view* protocol = head_.upgrade ? head_.find("upgrade") : nullptr;
-    if (protocol == nullptr || head_.framing != http::Framing::kNone) {
-        return true;
-    }
-    if (http::same_name(*protocol, "websocket")) {
-        upgrade_ = *protocol;
-        return true;
-    }
-    return http::same_name(*protocol, "h2c") || protocol->starts_with("TLS/");
 }
 
 void Exchange::inject_abort() {
@@ -128,10 +110,11 @@ void Exchange::forward() {
 
 // Draws the destination; with on-subset-down: spill another one stands in for one without a usable endpoint.
 bool Exchange::choose_destination() {
-    const std::optional<std::size_t> drawn_one = choose(*rule_, asked_, worker_.random());
+    const std::optional<std::size_t> drawn_one = choose(*rule_, asked_, worker_.random(), &assigned_);
     if (!drawn_one) {
         return false;
     }
+    chosen_ = true;
     destination_ = *drawn_one;
     cluster_ = &rule_->destinations[destination_].cluster;
     if (*cluster_ == nullptr) {

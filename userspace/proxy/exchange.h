@@ -91,7 +91,6 @@ class Exchange final : public TryHandler {
     void on_try_timeout();
 
     // exchange.cc
-    bool allow_upgrade();
     void inject_abort();
     void forward();
     bool choose_destination();
@@ -143,6 +142,8 @@ class Exchange final : public TryHandler {
     Asked asked_;
     std::string path_;
     std::string set_cookie_;
+    std::optional<Assigned> assigned_;  // by the rule's experiment; empty: drawn
+    bool chosen_ = false;               // a destination was
     std::string_view upgrade_;
     std::string request_id_;  // made here; empty: the client's
     std::optional<std::uint64_t> key_;

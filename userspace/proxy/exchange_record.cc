@@ -42,6 +42,13 @@ void Exchange::record() {
     out.received_body = body_octets_;
     out.sent_body = sent_body_;
     out.attempts = attempts_;
+    if (chosen_ && rule_->split != nullptr) {
+        out.split = rule_->split.get();
+        if (assigned_) {
+            out.assigned = &*assigned_;
+            out.arm = out.split->arm_of(*assigned_, static_cast<std::uint32_t>(destination_));
+        }
+    }
     if (try_ != nullptr) {
         out.endpoint = try_->endpoint();
         out.upstream_address = try_->address();
@@ -84,6 +91,8 @@ void Exchange::clear() {
     rule_ = nullptr;
     cluster_ = nullptr;
     destination_ = 0;
+    assigned_.reset();
+    chosen_ = false;
     asked_ = {};
     path_.clear();
     set_cookie_.clear();

@@ -57,6 +57,8 @@ struct Options {
     // Called by start() for each worker; may be empty: nothing is recorded.
     std::function<std::unique_ptr<Recorder>(std::uint32_t worker)> recorder;
     Upstreams::Events events;  // any worker's thread
+    // Called on each worker's thread before anything else runs there: gives up what it does not need.
+    std::function<void()> thread_began;
 };
 
 struct WorkerStats {

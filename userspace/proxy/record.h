@@ -63,6 +63,11 @@ struct Record {
     std::uint64_t request_bytes = 0, response_bytes = 0;  // with heads, as on the client's connection
     std::uint64_t received_body = 0, sent_body = 0;       // without
     std::uint32_t attempts = 0;
+    // Of a rule that an Experiment splits, once a destination was chosen. `arm` answered: another one than assigned
+    // where on-subset-down: spill let it stand in.
+    const Split* split = nullptr;
+    const Assigned* assigned = nullptr;  // null: no key, drawn by weight
+    std::uint32_t arm = Split::kNoArm;   // only with `assigned`
     std::string_view upstream_address, upstream_local_address, downstream_local_address, downstream_remote_address;
     std::string_view request_id, authority;
     std::string_view upstream_failure;  // transport failure reason

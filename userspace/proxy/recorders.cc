@@ -4,17 +4,29 @@ namespace sluice::proxy {
 
 class Recorders::FanOut final : public Recorder {
   public:
-    FanOut(Counters& counters, Sampler& sampler, std::unique_ptr<Recorder> log)
-        : counters_(counters), sampler_(sampler), log_(std::move(log)) {}
+    FanOut(Counters& counters, ExperimentCounts& experiments, Sampler& sampler, std::unique_ptr<Recorder> log,
+           std::unique_ptr<Recorder> exposures)
+        : counters_(counters),
+          experiments_(experiments),
+          sampler_(sampler),
+          log_(std::move(log)),
+          exposures_(std::move(exposures)) {}
 
     void finished(const Record& record) override {
         counters_.finished(record);
+        experiments_.finished(record);
         sampler_.finished(record);
         if (log_ != nullptr) {
             log_->finished(record);
         }
+        if (exposures_ != nullptr) {
+            exposures_->finished(record);
+        }
     }
-    void tried(const TryRecord& record) override { counters_.tried(record); }
+    void tried(const TryRecord& record) override {
+        counters_.tried(record);
+        sampler_.tried(record);
+    }
     void mirror_skipped(const VirtualHost& host, const Cluster* cluster, const char* why) override {
         counters_.mirror_skipped(host, cluster, why);
     }
@@ -22,27 +34,38 @@ class Recorders::FanOut final : public Recorder {
 
   private:
     Counters& counters_;
+    ExperimentCounts& experiments_;
     Sampler& sampler_;
-    const std::unique_ptr<Recorder> log_;  // null: none
+    const std::unique_ptr<Recorder> log_, exposures_;  // null: none
 };
 
-Result<std::unique_ptr<Recorders>> Recorders::open(const AccessLogOptions& log, const sl_tables& tables) {
-    if (log.path.empty()) {
-        return std::unique_ptr<Recorders>(new Recorders(nullptr, tables));
+// Without a path there is no log.
+template <typename Log, typename Options>
+static Result<std::unique_ptr<Log>> open_log(const Options& options) {
+    return options.path.empty() ? Result<std::unique_ptr<Log>>() : Log::open(options);
+}
+
+Result<std::unique_ptr<Recorders>> Recorders::open(const AccessLogOptions& log, const sl_tables& tables,
+                                                   const ExposureLogOptions& exposures) {
+    std::unique_ptr<Recorders> made(new Recorders(tables));
+    auto opened = open_log<AccessLog>(log);
+    auto exposed = open_log<ExposureLog>(exposures);
+    if (!opened || !exposed) {
+        return std::unexpected(std::move(!opened ? opened.error() : exposed.error()));
     }
-    auto opened = AccessLog::open(log);
-    if (!opened) {
-        return std::unexpected(std::move(opened.error()));
-    }
-    return std::unique_ptr<Recorders>(new Recorders(std::move(*opened), tables));
+    made->log_ = std::move(*opened);
+    made->exposures_ = std::move(*exposed);
+    return made;
 }
 
 Recorders::~Recorders() = default;
 
 std::unique_ptr<Recorder> Recorders::recorder() {
     Counters& counters = *counters_.emplace_back(std::make_unique<Counters>(tables_));
+    ExperimentCounts& experiments = *experiments_.emplace_back(std::make_unique<ExperimentCounts>());
     Sampler& sampler = *samplers_.emplace_back(std::make_unique<Sampler>(tables_));
-    return std::make_unique<FanOut>(counters, sampler, log_ == nullptr ? nullptr : log_->recorder());
+    return std::make_unique<FanOut>(counters, experiments, sampler, log_ == nullptr ? nullptr : log_->recorder(),
+                                    exposures_ == nullptr ? nullptr : exposures_->recorder());
 }
 
 void Recorders::read(telemetry::Reading& reading) const {
@@ -51,6 +74,16 @@ void Recorders::read(telemetry::Reading& reading) const {
     }
     if (log_ != nullptr) {
         log_->read(reading);
+    }
+    reading.experiments = experiments();
+    if (exposures_ != nullptr) {
+        exposures_->read(reading);
+    } else {
+        std::uint64_t unlogged = 0;
+        for (const telemetry::ExperimentRow& row : reading.experiments) {
+            unlogged += row.exposures;
+        }
+        reading.proxied_counts.push_back({telemetry::ProxiedCount::What::kExposureDropped, {}, "no_log", unlogged});
     }
     reading.proxied_counts.push_back({telemetry::ProxiedCount::What::kSampleLost, {}, "buffer", samples_lost()});
 }
@@ -75,8 +108,21 @@ std::uint64_t Recorders::samples_lost() const {
     return sum;
 }
 
-Result<> Recorders::reopen_log() const {
-    return log_ == nullptr ? Result<>() : log_->reopen();
+std::vector<telemetry::ExperimentRow> Recorders::experiments() const {
+    std::vector<telemetry::ExperimentRow> out;
+    for (const auto& counts : experiments_) {
+        counts->read(out);
+    }
+    return out;
+}
+
+Result<> Recorders::reopen_logs() const {
+    Result<> log = log_ == nullptr ? Result<>() : log_->reopen();
+    Result<> exposures = exposures_ == nullptr ? Result<>() : exposures_->reopen();
+    if (!log && !exposures) {
+        return fail(log.error().text() + "; " + exposures.error().text());
+    }
+    return log ? std::move(exposures) : std::move(log);
 }
 
 }  // namespace sluice::proxy

@@ -1,7 +1,6 @@
 #include "proxy/routing.h"
 
 #include "bpf/lib/request.h"
-#include "proxy/experiment.h"
 #include "proxy/match.h"
 #include "proxy/path.h"
 
@@ -38,14 +37,34 @@ bool ask(const http::RequestHead& head, const Client& client, std::uint16_t port
     return normalise_path(head.path.empty() && !head.scheme.empty() ? "/" : head.path, path, asked.path);
 }
 
+bool allow_upgrade(const http::RequestHead& head, std::string_view& protocol) {
+    if (head.method == "CONNECT") {
+        return false;
+    }
+    const std::string_view* asked = head.upgrade ? head.find("upgrade") : nullptr;
+    if (asked == nullptr || head.framing != http::Framing::kNone) {
+        return true;
+    }
+    if (http::same_name(*asked, "websocket")) {
+        protocol = *asked;
+        return true;
+    }
+    return http::same_name(*asked, "h2c") || asked->starts_with("TLS/");
+}
+
 bool drawn(config::Millionths share, std::uint64_t random) {
     return static_cast<std::uint64_t>((static_cast<unsigned __int128>(random) * config::kAlways) >> 64) < share;
 }
 
-std::optional<std::size_t> choose(const Rule& rule, const Asked& asked, std::uint64_t random) {
+std::optional<std::size_t> choose(const Rule& rule, const Asked& asked, std::uint64_t random,
+                                  std::optional<Assigned>* assigned) {
     if (rule.split != nullptr) {
-        if (const std::optional<std::size_t> arm = split_arm(*rule.split, asked)) {
-            return arm;
+        const std::optional<Assigned> found = assign(*rule.split, asked);
+        if (assigned != nullptr) {
+            *assigned = found;
+        }
+        if (found) {
+            return rule.split->arms[found->arm].destination;
         }
     }
     const auto count = static_cast<std::uint32_t>(rule.columns.size());

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "http/head.h"
+#include "proxy/experiment.h"
 #include "proxy/table.h"
 
 namespace sluice::proxy {
@@ -16,12 +17,19 @@ namespace sluice::proxy {
 // authority. False: the path cannot be normalised (400).
 bool ask(const http::RequestHead& head, const Client& client, std::uint16_t port, std::string& path, Asked& asked);
 
+// False: CONNECT, or an upgrade that is refused (kUpgradeReply). WebSocket is passed on, as Istio's listeners allow:
+// `protocol` gets its name, else it stays as it is. An upgrade to HTTP/2 or TLS is an offer that may be ignored (RFC
+// 9110 7.8), as Envoy does. A request with a body cannot change its protocol here: it goes on as a plain one.
+bool allow_upgrade(const http::RequestHead& head, std::string_view& protocol);
+
 // A share of a million against a random word.
 bool drawn(config::Millionths share, std::uint64_t random);
 
 // The destination of a rule: by its split if it has one and the request has the key, else by weight (sl_choose_column
 // of bpf/lib). The index; nullopt: the rule has none. `random`: a fresh word, or the draw is not independent.
-std::optional<std::size_t> choose(const Rule& rule, const Asked& asked, std::uint64_t random);
+// `assigned`, unless null, gets what the key was assigned to; empty: it was drawn.
+std::optional<std::size_t> choose(const Rule& rule, const Asked& asked, std::uint64_t random,
+                                  std::optional<Assigned>* assigned = nullptr);
 
 // The key of consistentHash as Envoy hashes it (XXH64; useSourceIp as the direct lane); nullopt: the cluster hashes
 // nothing, or the request lacks the key. `set_cookie` gets the value of a Set-Cookie field when one is to be made (ttl

@@ -34,17 +34,45 @@ void put_workload(std::array<char, 64>& out, const model::Workload& who) {
 
 }  // namespace
 
-void Sampler::finished(const Record& record) {
-    if (sl_load(&tables_.control->sample_until_ns) <= record.ended_ns) {
-        return;
-    }
+bool Sampler::wanted(std::uint64_t ended_ns) const {
+    return sl_load(&tables_.control->sample_until_ns) > ended_ns;
+}
+
+Sample* Sampler::place() {
     const std::uint64_t head = head_.load(std::memory_order_relaxed);
     if (head - tail_.load(std::memory_order_acquire) >= kSamples) {
         lost_.store(lost_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        return nullptr;
+    }
+    return &samples_[head % kSamples];
+}
+
+void Sampler::tried(const TryRecord& record) {
+    Sample* place = record.mirror && wanted(record.ended_ns) ? this->place() : nullptr;
+    if (place == nullptr) {
         return;
     }
-    Sample& out = samples_[head % kSamples];
+    *place = {};
+    place->proxied = true;
+    place->mirror = true;
+    place->seen.time_ns = record.ended_ns;
+    place->seen.duration_ns = record.ended_ns - record.started_ns;
+    place->seen.first_byte_ns = record.first_byte_ns == 0 ? 0 : record.first_byte_ns - record.started_ns;
+    place->seen.cluster = record.cluster == nullptr ? SL_NONE : record.cluster->number();
+    place->seen.endpoint = record.endpoint;
+    place->seen.status = static_cast<__u16>(record.status);
+    place->flags = record.flags;
+    head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+void Sampler::finished(const Record& record) {
+    Sample* place = wanted(record.ended_ns) ? this->place() : nullptr;
+    if (place == nullptr) {
+        return;
+    }
+    Sample& out = *place;
     out.proxied = true;
+    out.mirror = false;
     out.seen.time_ns = record.ended_ns;
     out.seen.duration_ns = record.ended_ns - record.started_ns;
     out.seen.first_byte_ns = record.first_byte_ns == 0 ? 0 : record.first_byte_ns - record.started_ns;
@@ -65,7 +93,7 @@ void Sampler::finished(const Record& record) {
     put(out.method, record.request->method);
     put(out.route, record.rule == nullptr ? std::string_view() : std::string_view(record.rule->name));
     put(out.details, record.details);
-    head_.store(head + 1, std::memory_order_release);
+    head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
 void Sampler::take(const std::function<void(const Sample&)>& call) const {

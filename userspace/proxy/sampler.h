@@ -1,4 +1,4 @@
-// Finished requests for those who watch them as they end (`sluice tail`).
+// Finished requests for those who watch them as they end (`sluice tail`), and copies for those who judge them.
 #pragma once
 
 #include <array>
@@ -16,6 +16,7 @@ namespace sluice::proxy {
 struct Sample {
     sl_sample seen{};         // of a proxied request without cookie, reason and method
     bool proxied = false;     // else all that follows means nothing
+    bool mirror = false;      // a copy by a mirror rule: only times, status, flags, cluster and endpoint are told
     std::uint16_t port = 0;   // of the service that was asked for; 0: none was found
     std::uint32_t flags = 0;  // Flag
     std::uint32_t attempts = 0;
@@ -35,7 +36,7 @@ class Sampler final : public Recorder {
     explicit Sampler(const sl_tables& tables) : tables_(tables) {}
 
     void finished(const Record& record) override;
-    void tried(const TryRecord&) override {}
+    void tried(const TryRecord& record) override;  // of copies alone
     void mirror_skipped(const VirtualHost&, const Cluster*, const char*) override {}
     void refused(const VirtualHost*, const char*) override {}
 
@@ -45,6 +46,10 @@ class Sampler final : public Recorder {
     std::uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
 
   private:
+    bool wanted(std::uint64_t ended_ns) const;
+    // Where the next one goes, once published by advancing head_; null: there is no room, which is counted.
+    Sample* place();
+
     const sl_tables& tables_;
     std::array<Sample, kSamples> samples_;
     std::atomic<std::uint64_t> head_{0}, lost_{0};

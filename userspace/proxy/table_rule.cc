@@ -98,7 +98,7 @@ Result<Rule> common(const model::Route& route, const model::HttpRoute& from, con
         rule.columns = std::move(*columns);
     }
     if (from.experiment != nullptr) {
-        rule.split = std::make_shared<const Split>(make_split(*from.experiment, weights));
+        rule.split = split_of(from);
     }
     if (rule.config != nullptr) {
         rule.timeout_ns = nanoseconds(rule.config->timeout);

@@ -59,7 +59,12 @@ Result<std::unique_ptr<Worker>> Worker::start(Shared& shared, std::uint32_t numb
     if (const auto opened = worker->open(); !opened) {
         return std::unexpected(opened.error());
     }
-    worker->thread_ = std::thread([w = worker.get()] { w->loop_->run(); });
+    worker->thread_ = std::thread([w = worker.get(), &began = shared.options.thread_began] {
+        if (began) {
+            began();
+        }
+        w->loop_->run();
+    });
     const std::string name = "sluice-w" + std::to_string(number);
     pthread_setname_np(worker->thread_.native_handle(), name.c_str());
     return worker;

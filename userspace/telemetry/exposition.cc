@@ -21,9 +21,9 @@ std::string Exposition::text(const Reading& reading) {
     book_.begin_scrape();
     // In this order new series take their places: the agent's own first, because they are few; what counts before what
     // has buckets.
-    for (auto* write :
-         {build_family, agent_families, drain_families, request_counters, proxy_counters, table_families, flow_counters,
-          connection_counters, request_durations, mirror_durations, flow_durations, request_sizes}) {
+    for (auto* write : {build_family, agent_families, drain_families, canary_families, request_counters, proxy_counters,
+                        experiment_counters, table_families, flow_counters, connection_counters, route_weight_family,
+                        request_durations, experiment_durations, mirror_durations, flow_durations, request_sizes}) {
         write(book_, reading, out);
     }
     book_.end_scrape();

@@ -27,6 +27,12 @@ void request_sizes(SeriesBook& book, const Reading& reading, std::string& out);
 // The proxy lane: copies by mirror rules, and what was turned away.
 void proxy_counters(SeriesBook& book, const Reading& reading, std::string& out);
 void mirror_durations(SeriesBook& book, const Reading& reading, std::string& out);
+// Canaries, and the weights of rules.
+void canary_families(SeriesBook& book, const Reading& reading, std::string& out);
+void route_weight_family(SeriesBook& book, const Reading& reading, std::string& out);
+// Experiments, arm by arm.
+void experiment_counters(SeriesBook& book, const Reading& reading, std::string& out);
+void experiment_durations(SeriesBook& book, const Reading& reading, std::string& out);
 
 // Owns what must outlive a scrape: which series have a place. Not thread-safe.
 class Exposition {

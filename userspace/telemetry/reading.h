@@ -14,6 +14,8 @@
 #include "sluice/abi/conn.h"
 #include "sluice/abi/http.h"
 #include "sluice/abi/tables.h"
+#include "telemetry/canary.h"
+#include "telemetry/experiment.h"
 
 namespace sluice::telemetry {
 
@@ -117,10 +119,11 @@ struct ProxiedRow : ProxiedLabels {
 // What else the proxy lane counted, by service and reason.
 struct ProxiedCount {
     enum class What : std::uint8_t {
-        kRefused,        // connections and requests that were turned away before they had a route
-        kMirrorSkipped,  // copies that were not sent
-        kLogDropped,     // lines of the access log that were not written
-        kSampleLost,     // finished requests that somebody waited for and that found no room
+        kRefused,          // connections and requests that were turned away before they had a route
+        kMirrorSkipped,    // copies that were not sent
+        kLogDropped,       // lines of the access log that were not written
+        kSampleLost,       // finished requests that somebody waited for and that found no room
+        kExposureDropped,  // lines of the exposure log that were not written
     } what = What::kRefused;
     ServiceNames service;  // empty: not known
     std::string reason;
@@ -135,11 +138,14 @@ struct Reading {
     std::vector<RequestRow> requests;  // one a key
     std::vector<ProxiedRow> proxied;
     std::vector<ProxiedCount> proxied_counts;
+    std::vector<ExperimentRow> experiments;
     std::array<std::uint64_t, SL_REASON_COUNT> counters{};
     std::vector<compile::Occupancy> occupancy;
     std::vector<ProgramRuns> programs;
     AgentFacts agent;
     Drains drains;
+    std::vector<CanaryFacts> canaries;
+    std::vector<RouteWeight> route_weights;
 };
 
 // Metric label and Envoy response flag of a reason; "unknown" and "-" for a number that this version does not know.

@@ -115,8 +115,10 @@ inline void serve(Service& service, const std::string& subset, std::uint16_t por
 
 class Engine {
   public:
+    // Recorders other than the book's, over the tables of the publisher.
+    using MakeRecorder = std::function<std::unique_ptr<Recorder>(const sl_tables& tables)>;
     explicit Engine(Service& service, io::Backend backend = io::Backend::kAuto, Limits limits = {},
-                    std::uint32_t workers = 1, bool recorded = true)
+                    std::uint32_t workers = 1, bool recorded = true, const MakeRecorder& recorder = {})
         : publisher_(heap_.tables(), heap_.identities(), heap_.services(), heap_.clients(), [this] {
               if (proxy_ != nullptr) {
                   proxy_->quiesce();
@@ -128,6 +130,9 @@ class Engine {
         options.limits = limits;
         if (recorded) {
             options.recorder = [this](std::uint32_t) { return book.recorder(); };
+        }
+        if (recorder) {
+            options.recorder = [this, &recorder](std::uint32_t) { return recorder(publisher_.tables()); };
         }
         auto started = Proxy::start(std::move(options), publisher_.tables());
         EXPECT_TRUE(started.has_value()) << started.error().text();

@@ -58,7 +58,9 @@ TEST(Experiment, BucketsAreThoseOfThePythonFunctionFor10000Users) {
         std::to_string(kUsers) +
         "):\n"
         "    user = \"user-\" + str(i * 7919) + (\"\\u00e9\" if i % 3 == 0 else \"\")\n"
-        "    print(assign_ab_bucket(user, \"ranking-v47\"), assign_ab_bucket(user, \"ranking-v47\", 1000))\n"
+        "    digest = hashlib.md5(f\"{user}:ranking-v47\".encode()).hexdigest()\n"
+        "    print(assign_ab_bucket(user, \"ranking-v47\"), assign_ab_bucket(user, \"ranking-v47\", 1000),\n"
+        "          int(digest[8:16], 16) * 1_000_000 >> 32)\n"
         "'";
     FILE* python = popen(program.c_str(), "r");
     ASSERT_NE(python, nullptr);
@@ -66,10 +68,13 @@ TEST(Experiment, BucketsAreThoseOfThePythonFunctionFor10000Users) {
     const Split hundred = make_split(experiment(), weights);
     const Split thousand = make_split(experiment(1000), weights);
     std::size_t lines = 0;
-    unsigned of_hundred = 0, of_thousand = 0;
-    while (std::fscanf(python, "%u %u", &of_hundred, &of_thousand) == 2) {
+    unsigned of_hundred = 0, of_thousand = 0, sample = 0;
+    while (std::fscanf(python, "%u %u %u", &of_hundred, &of_thousand, &sample) == 3) {
         ASSERT_EQ(split_bucket(hundred, user(lines)), of_hundred) << user(lines);
         ASSERT_EQ(split_bucket(thousand, user(lines)), of_thousand) << user(lines);
+        const Assigned assigned = *assign(thousand, user(lines));
+        ASSERT_EQ(assigned.bucket, of_thousand);
+        ASSERT_TRUE(assigned.sampled(sample + 1) && !assigned.sampled(sample)) << user(lines);
         ++lines;
     }
     EXPECT_EQ(pclose(python), 0);

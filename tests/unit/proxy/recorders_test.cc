@@ -147,7 +147,7 @@ TEST_F(RecordersTest, EachWorkersRequestsAreCountedLoggedAndSampled) {
     telemetry::Reading reading;
     (*all)->read(reading);
     EXPECT_THAT(reading.proxied, SizeIs(4)) << "source and destination of each worker";
-    EXPECT_THAT(reading.proxied_counts, SizeIs(4 + 3)) << "and what log and samples dropped: none";
+    EXPECT_THAT(reading.proxied_counts, SizeIs(4 + 4)) << "and what logs and samples dropped: none";
     std::uint64_t visited = 0;
     (*all)->visit(
         [&](const telemetry::ProxiedLabels&, const sl_request_counts& counts) { visited += counts.requests; });
@@ -167,7 +167,7 @@ TEST_F(RecordersTest, EachWorkersRequestsAreCountedLoggedAndSampled) {
 TEST_F(RecordersTest, WithoutALogThereIsNothingToReopenAndABadPathIsAnError) {
     auto none = Recorders::open({}, made.tables());
     ASSERT_TRUE(none.has_value());
-    EXPECT_TRUE((*none)->reopen_log().has_value());
+    EXPECT_TRUE((*none)->reopen_logs().has_value());
     const auto bad = Recorders::open({.path = "/nonexistent/access.log"}, made.tables());
     ASSERT_FALSE(bad.has_value());
     EXPECT_THAT(bad.error().text(), testing::HasSubstr("/nonexistent/access.log"));
