@@ -5,7 +5,7 @@
 #   tests/fuzz/NAME_fuzz.cc     libFuzzer, clang, ASan + UBSan
 UNIT_ROOMS := $(sort $(foreach f,$(wildcard tests/unit/*/*_test.cc),$(notdir $(patsubst %/,%,$(dir $(f))))))
 # Rooms whose code runs on more than one thread, and the decision core that they share.
-TSAN_ROOMS := $(filter compile source admin daemon io proxy lib,$(UNIT_ROOMS))
+TSAN_ROOMS := $(filter compile source admin daemon io proxy rollout state lib,$(UNIT_ROOMS))
 # Tests of bpf/lib need nothing of userspace.
 test-archives = $(if $(filter lib,$(2)),,$(call room-archives,$(1),$(2)))
 
@@ -82,8 +82,14 @@ $(BENCH_TOOLS): $(BUILD)/bench/%: $(BUILD)/release/tests/bench/%.o
 $(BUILD)/bench/forward: $(BUILD)/release/libio.a
 $(BUILD)/bench/forward: LIBS_bench := $(LIBS_io)
 
+# Programs that do nothing: what timing a program costs.
+$(BUILD)/bench/%.bpf.o: tests/bench/%.bpf.c | $(BUILD)/.setup
+	@mkdir -p $(@D)
+	$(call say,BPF)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
+
 .PHONY: tests fuzzers kernel-tools bench-tools
 tests: $(UNIT_TESTS) $(BPF_TESTS) $(FUZZERS) products $(BUILD)/asan/bin/sluiced $(BUILD)/asan/bin/sluice
 fuzzers: $(FUZZERS)
 kernel-tools: $(KERNEL_LOADER) $(KERNEL_TESTS)
-bench-tools: $(BENCH_TOOLS)
+bench-tools: $(BENCH_TOOLS) $(BUILD)/bench/empty.bpf.o

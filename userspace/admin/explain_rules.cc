@@ -2,130 +2,25 @@
 
 #include <fmt/format.h>
 
-#include <array>
-#include <chrono>
+#include <utility>
 
 #include "admin/shares.h"
+#include "model/experiment.h"
 
 namespace sluice::admin {
 
-using config::StringMatch;
-
 namespace {
-
-std::string duration_text(std::chrono::nanoseconds time) {
-    const double seconds = std::chrono::duration<double>(time).count();
-    return seconds < 1 ? fmt::format("{:g}ms", seconds * 1000) : fmt::format("{:g}s", seconds);
-}
-
-std::string percent_text(config::Millionths share) {
-    return fmt::format("{:g}%", static_cast<double>(share) / 10'000);
-}
-
-std::string value_text(const StringMatch& match) {
-    switch (match.kind) {
-        case StringMatch::Kind::kExact:
-            return fmt::format("= \"{}\"", match.text);
-        case StringMatch::Kind::kPrefix:
-            return fmt::format("starts with \"{}\"", match.text);
-        case StringMatch::Kind::kRegex:
-            return fmt::format("~ \"{}\"", match.text);
-        case StringMatch::Kind::kPresent:
-            break;
-    }
-    return "is there";
-}
-
-std::string retries_text(const config::Retries& retries) {
-    if (retries.attempts == 0) {
-        return "no retries";
-    }
-    std::string on;
-    if (retries.on) {
-        for (std::size_t i = 0; i < retries.on->on.size(); ++i) {
-            on += retries.on->on[i] ? fmt::format("{}{}", on.empty() ? "" : ",",
-                                                  config::retry_on_name(static_cast<config::RetryOn>(i)))
-                                    : "";
-        }
-        for (const std::uint16_t code : retries.on->codes) {
-            on += fmt::format("{}{}", on.empty() ? "" : ",", code);
-        }
-    }
-    std::string text = fmt::format("{} {} on {}", retries.attempts, retries.attempts == 1 ? "retry" : "retries",
-                                   on.empty() ? "Istio's default conditions" : on);
-    return retries.per_try_timeout ? text + ", each try " + duration_text(*retries.per_try_timeout) : text;
-}
-
-void add_fault(const config::Fault& fault, Json& out) {
-    if (fault.delay) {
-        out.push_back(
-            fmt::format("delays {} by {}", percent_text(fault.delay->share), duration_text(fault.delay->duration)));
-    }
-    if (fault.abort) {
-        out.push_back(fault.abort->grpc_status
-                          ? fmt::format("aborts {} with gRPC status {}", percent_text(fault.abort->share),
-                                        *fault.abort->grpc_status)
-                          : fmt::format("aborts {} with {}", percent_text(fault.abort->share), fault.abort->status));
-    }
-}
-
-std::string redirect_text(const config::Redirect& redirect) {
-    std::string to =
-        fmt::format("{}{}", redirect.scheme ? *redirect.scheme + "://" : "", redirect.authority.value_or(""));
-    if (redirect.port != 0) {
-        to += fmt::format(":{}", redirect.port);
-    }
-    if (redirect.uri || redirect.prefix_rewrite) {
-        to += (to.empty() ? "" : " ") + (redirect.uri ? *redirect.uri : "prefix " + *redirect.prefix_rewrite);
-    }
-    return fmt::format("redirects with {} to {}", redirect.code, to.empty() ? "its own port" : to);
-}
-
-void add_rewrite(const config::Rewrite& rewrite, Json& out) {
-    if (rewrite.uri) {
-        out.push_back(fmt::format("rewrites the path to \"{}\"", *rewrite.uri));
-    }
-    if (rewrite.regex) {
-        out.push_back(
-            fmt::format("rewrites \"{}\" in the path to \"{}\"", rewrite.regex->first, rewrite.regex->second));
-    }
-    if (rewrite.authority) {
-        out.push_back("rewrites the host to " + *rewrite.authority);
-    }
-}
 
 Json does_json(const model::HttpRoute& rule) {
     Json out = Json::array();
-    if (rule.rule == nullptr || rule.rule->http == nullptr) {
-        return out;
-    }
-    const config::HttpRule& http = *rule.rule->http;
-    if (http.redirect) {
-        out.push_back(redirect_text(*http.redirect));
-    }
-    if (http.direct_response) {
-        out.push_back(
-            fmt::format("answers {}, {} octets", http.direct_response->status, http.direct_response->body.size()));
-    }
-    if (http.rewrite) {
-        add_rewrite(*http.rewrite, out);
-    }
-    if (http.timeout) {
-        out.push_back("time-out " + duration_text(*http.timeout));
-    }
-    if (http.retries) {
-        out.push_back(retries_text(*http.retries));
-    }
-    if (http.fault) {
-        add_fault(*http.fault, out);
-    }
-    for (std::size_t i = 0; i < http.mirrors.size() && i < rule.mirrors.size(); ++i) {
-        out.push_back(fmt::format("mirrors {} to {}{}", percent_text(http.mirrors[i].share), rule.mirrors[i].text,
-                                  rule.mirrors[i].cluster ? "" : ", which is not there"));
-    }
-    const bool headers = !http.headers.request.empty() || !http.headers.response.empty();
-    if (headers || !http.destination_headers.empty()) {
-        out.push_back("changes header fields");
+    bool headers = false;
+    for (const verify::Deed& deed : verify::deeds(rule)) {
+        // Everybody on the machine may ask: values of header fields may be secret.
+        if (!deed.headers) {
+            out.push_back(deed.text);
+        } else if (!std::exchange(headers, true)) {
+            out.push_back("changes header fields");
+        }
     }
     return out;
 }
@@ -159,36 +54,24 @@ Json at_json(const model::HttpRoute& rule, const ViewContext& context) {
     return fmt::format("{}:{}", file, rule.rule->place.line + moved);
 }
 
-}  // namespace
-
-std::string match_text(const config::HttpMatch& match) {
-    std::string out;
-    const auto add = [&](const std::string& text) { out += (out.empty() ? "" : " and ") + text; };
-    if (match.uri) {
-        add(fmt::format("path{} {}", match.ignore_uri_case ? " (any case)" : "", value_text(*match.uri)));
+// Of an experiment with arms of its own: who has a key goes by these, not by the weights of the destinations.
+Json arms_json(const model::HttpRoute& rule) {
+    if (rule.experiment == nullptr || rule.experiment->arms.empty()) {
+        return nullptr;
     }
-    for (const auto& [name, value] : {std::pair("method", &match.method), std::pair("scheme", &match.scheme),
-                                      std::pair("authority", &match.authority)}) {
-        if (*value) {
-            add(fmt::format("{} {}", name, value_text(**value)));
-        }
+    const std::vector<model::ExperimentArm> arms = model::arms_of(rule);
+    std::uint64_t sum = 0;
+    for (const model::ExperimentArm& arm : arms) {
+        sum += arm.weight;
     }
-    for (const config::NamedMatch& header : match.headers) {
-        add(fmt::format("header {} {}", header.name, value_text(header.match)));
+    Json out = Json::array();
+    for (const model::ExperimentArm& arm : arms) {
+        out.push_back({{"arm", arm.name}, {"subset", arm.subset}, {"share", share(arm.weight, sum)}});
     }
-    for (const config::NamedMatch& header : match.without_headers) {
-        add(fmt::format("not header {} {}", header.name, value_text(header.match)));
-    }
-    for (const config::NamedMatch& query : match.query) {
-        add(fmt::format("query {} {}", query.name, value_text(query.match)));
-    }
-    if (!match.gateways_given) {
-        for (const auto& [name, value] : match.source_labels) {
-            add(fmt::format("client label {} = \"{}\"", name, value));
-        }
-    }
-    return out.empty() ? "every request" : out;
+    return out;
 }
+
+}  // namespace
 
 std::vector<std::string> when_texts(const model::HttpRoute& rule) {
     std::vector<std::string> out;
@@ -207,6 +90,7 @@ Json rules_json(const model::ServicePort& service, const ViewContext& context) {
         row["destinations"] = destinations_json(rule);
         row["does"] = does_json(rule);
         row["experiment"] = where_json(rule.experiment_source, context);
+        row["arms"] = arms_json(rule);
         row["at"] = at_json(rule, context);
         out.push_back(std::move(row));
     }

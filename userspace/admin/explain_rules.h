@@ -4,11 +4,11 @@
 #include <string>
 
 #include "admin/views.h"
+#include "verify/words.h"
 
 namespace sluice::admin {
 
-// "path starts with "/v2" and header x-user = "jason"", or "every request".
-std::string match_text(const config::HttpMatch& match);
+using verify::match_text;
 // All that can match, one text an element of `match`.
 std::vector<std::string> when_texts(const model::HttpRoute& rule);
 

@@ -1,33 +1,12 @@
 #include "admin/router.h"
 
-#include <charconv>
-#include <expected>
-#include <limits>
-#include <optional>
-
+#include "admin/answers.h"
+#include "admin/parameters.h"
 #include "base/ip.h"
 
 namespace sluice::admin {
 
 namespace {
-
-constexpr std::size_t kHistoryDefault = 50;
-constexpr std::size_t kHistoryMax = 10'000;
-
-std::string parameter(const Request& request, const char* name) {
-    auto found = request.query.find(name);
-    return found == request.query.end() ? std::string() : found->second;
-}
-
-template <typename Number>
-std::optional<Number> number(const std::string& text, Number max) {
-    Number value = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || value > max) {
-        return std::nullopt;
-    }
-    return value;
-}
 
 Answer plain(int status, std::string text) {
     return {status, std::move(text) + "\n", "text/plain; charset=utf-8"};
@@ -53,28 +32,13 @@ Answer explain(Backend& backend, const Request& request) {
     return found ? json_answer(*found) : error_answer(404, found.error().text());
 }
 
-// A parameter up to `max`, or an answer that says what is allowed.
-std::expected<std::size_t, Answer> limited(const Request& request, const char* name, std::size_t fallback,
-                                           std::size_t max) {
-    std::string text = parameter(request, name);
-    if (text.empty()) {
-        return fallback;
+Answer answer(Backend& backend, const Request& request) {
+    const Result<verify::Question> question = read_question(parameter(request, "question"));
+    if (!question) {
+        return error_answer(400, question.error().text());
     }
-    auto parsed = number(text, max);
-    if (!parsed) {
-        return std::unexpected(
-            error_answer(400, std::string(name) + ": expected 0.." + std::to_string(max) + ", found '" + text + "'"));
-    }
-    return *parsed;
-}
-
-Answer history(Backend& backend, const Request& request) {
-    auto limit = limited(request, "limit", kHistoryDefault, kHistoryMax);
-    if (!limit) {
-        return limit.error();
-    }
-    Result<Json> rows = backend.history(*limit);
-    return rows ? json_answer(*rows) : error_answer(503, rows.error().text());
+    const Result<Json> found = backend.answer(*question);
+    return found ? json_answer(*found) : error_answer(404, found.error().text());
 }
 
 Answer text_answer(const Result<std::string>& text) {
@@ -114,15 +78,26 @@ Answer apply(Backend& backend, const Request& request) {
                         .file = parameter(request, "file"),
                         .message = parameter(request, "message"),
                         .peer = request.peer};
-    std::string dry = parameter(request, "dry_run");
-    if (!dry.empty() && dry != "0" && dry != "1") {
-        return error_answer(400, "dry_run: expected 0 or 1, found '" + dry + "'");
+    auto dry = flag(request, "dry_run");
+    if (!dry) {
+        return dry.error();
     }
-    wanted.dry_run = dry == "1";
+    wanted.dry_run = *dry;
     if (wanted.file.empty()) {
         wanted.file = "apply";
     }
     return backend.apply(wanted);
+}
+
+Answer command_canary(Backend& backend, const Request& request) {
+    CanaryRequest wanted{.name = parameter(request, "name"),
+                         .command = parameter(request, "command"),
+                         .message = parameter(request, "message"),
+                         .peer = request.peer};
+    if (wanted.name.empty() || wanted.command.empty()) {
+        return error_answer(400, "a canary is told what to do by name=NAME&command=COMMAND");
+    }
+    return backend.command_canary(wanted);
 }
 
 Answer get(Backend& backend, const Request& request) {
@@ -142,6 +117,10 @@ Answer get(Backend& backend, const Request& request) {
     if (path == "/v1/endpoints") {
         return list(backend, request, List::kEndpoints);
     }
+    if (path == "/v1/experiments") {
+        const Result<Json> rows = backend.experiments({.host = parameter(request, "host")});
+        return rows ? json_answer(*rows) : error_answer(404, rows.error().text());
+    }
     if (path == "/v1/maps") {
         return json_answer(backend.maps());
     }
@@ -152,8 +131,14 @@ Answer get(Backend& backend, const Request& request) {
     if (path == "/v1/explain") {
         return explain(backend, request);
     }
+    if (path == "/v1/answer") {
+        return answer(backend, request);
+    }
     if (path == "/v1/history") {
-        return history(backend, request);
+        return route_history(backend, request);
+    }
+    if (path == "/v1/diff") {
+        return route_compare(backend, request);
     }
     if (path == "/v1/connections") {
         return connections(backend, request);
@@ -163,6 +148,9 @@ Answer get(Backend& backend, const Request& request) {
     }
     if (path == "/v1/top") {
         return top(backend, request);
+    }
+    if (path == "/v1/canaries") {
+        return backend.canaries(parameter(request, "name"));
     }
     if (path == "/metrics") {
         return {200, backend.metrics(), "text/plain; version=0.0.4; charset=utf-8"};
@@ -210,13 +198,24 @@ Answer route(Backend& backend, const Request& request, const std::string& own_ho
         return error_answer(403, "the Host header '" + request.host + "' does not name this server");
     }
     if (request.method == "GET") {
-        return request.path == "/v1/apply" ? error_answer(405, "/v1/apply takes POST") : get(backend, request);
+        const bool changes =
+            request.path == "/v1/apply" || request.path == "/v1/rollback" || request.path == "/v1/weight";
+        return changes ? error_answer(405, request.path + " takes POST") : get(backend, request);
     }
     if (request.door == Door::kTcp) {
         return error_answer(405, "this port is read-only: use the Unix socket in the run directory");
     }
     if (request.method == "POST" && request.path == "/v1/apply") {
         return apply(backend, request);
+    }
+    if (request.method == "POST" && request.path == "/v1/rollback") {
+        return route_rollback(backend, request);
+    }
+    if (request.method == "POST" && request.path == "/v1/weight") {
+        return route_weight(backend, request);
+    }
+    if (request.method == "POST" && request.path == "/v1/canaries") {
+        return command_canary(backend, request);
     }
     return error_answer(405, request.method + " is not allowed on " + request.path);
 }

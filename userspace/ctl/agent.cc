@@ -47,8 +47,13 @@ Answer<Json> ask(const Session& session, const std::string& path, std::chrono::m
     return std::move(reply->body);
 }
 
+Answer<Applied> post(const Session& session, const std::string& path, const Query& query,
+                     const std::string& documents) {
+    return request(session, "POST", target(path, query), documents, kApplyWithin);
+}
+
 Answer<Applied> post_apply(const Session& session, const Query& query, const std::string& documents) {
-    return request(session, "POST", target("/v1/apply", query), documents, kApplyWithin);
+    return post(session, "/v1/apply", query, documents);
 }
 
 Failure needs_agent(const std::string& verb) {

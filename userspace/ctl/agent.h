@@ -13,11 +13,14 @@ namespace sluice::ctl {
 Answer<Json> ask(const Session& session, const std::string& target,
                  std::chrono::milliseconds within = std::chrono::seconds(30));
 
-// POST /v1/apply. `status` is HTTP's; `body` the agent's JSON.
+// POST. `status` is HTTP's; `body` the agent's JSON.
 struct Applied {
     int status = 0;
     Json body;
 };
+Answer<Applied> post(const Session& session, const std::string& path, const Query& query,
+                     const std::string& documents = "");
+// POST /v1/apply.
 Answer<Applied> post_apply(const Session& session, const Query& query, const std::string& documents);
 
 // For verbs that have no offline answer.

@@ -34,20 +34,36 @@ void print_changes(Session& session, const Json& changes) {
         render_table(session.out, rows, session.colour);
     }
     for (const Json& change : changes) {
-        const auto after = change.find("after");
-        if (after == change.end()) {
-            continue;
-        }
-        const Json before = change.value("before", Json());
+        const Json before = change.value("before", Json()), after = change.value("after", Json());
         const std::string difference = unified_diff(before.is_string() ? before.get<std::string>() : "",
-                                                    after->is_string() ? after->get<std::string>() : "");
+                                                    after.is_string() ? after.get<std::string>() : "");
         if (!difference.empty()) {
             session.out << '\n' << printable(change.value("object", "")) << '\n' << difference;
         }
     }
 }
 
+void print_effects(Session& session, const Json& body, bool with_texts) {
+    const Json effects = body.value("effects", Json::array());
+    session.out << (effects.empty() || !with_texts ? "" : "\nEffect:\n");
+    for (const Json& effect : effects) {
+        session.out << (with_texts ? "  " : "") << cell(effect, "") << '\n';
+    }
+    for (const Json& note : body.value("notes", Json::array())) {
+        session.out << cell(note, "") << '\n';
+    }
+}
+
 }  // namespace
+
+void print_compared(Session& session, const Json& body) {
+    if (session.format != Format::kTable) {
+        session.print(body);
+        return;
+    }
+    print_changes(session, body.value("changes", Json::array()));
+    print_effects(session, body, true);
+}
 
 void print_applied(Session& session, const Documents& documents, const Applied& applied) {
     Json body = applied.body;
@@ -71,9 +87,7 @@ void print_applied(Session& session, const Documents& documents, const Applied& 
         session.err << cell(warning, "") << '\n';
     }
     print_changes(session, body.value("changes", Json::array()));
-    for (const Json& note : body.value("notes", Json::array())) {
-        session.out << cell(note, "") << '\n';
-    }
+    print_effects(session, body, body.value("dry_run", false));
     if (body.contains("generation")) {
         const bool dry = body.value("dry_run", false);
         session.out << fmt::format("{}generation {} is in force\n", dry ? "nothing was changed; " : "",

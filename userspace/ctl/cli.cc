@@ -7,9 +7,11 @@ namespace {
 
 constexpr const char* kExamples = R"(Examples:
   sluice validate rules/                       check a directory; needs no agent
+  sluice test tests/                           rules against what they should do; needs no agent
   sluice --config rules/ explain ranking:8080  what a connection to it would get
   sluice status                                what the agent serves now
   sluice apply canary.yaml -m 'canary to 25'   validate, put in force, write into the rules directory
+  sluice rollback 17 -m 'v47 is slow'           what was in force then is again
   sluice get endpoints -o json
   sluice top                                   services, versions, rates and latencies, live
   sluice tail ranking --duration 10            finished requests as they come
@@ -47,8 +49,8 @@ int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err,
         ->check(CLI::IsMember({"error", "warn"}))
         ->capture_default_str();
     app.parse_complete_callback([&] { session.references_warn = references == "warn"; });
-    for (const auto add : {add_status, add_get, add_map, add_explain, add_validate, add_apply, add_diff, add_history,
-                           add_hosts, add_check, add_tail, add_top}) {
+    for (const auto add : {add_status, add_get, add_map, add_explain, add_validate, add_test, add_apply, add_weight,
+                           add_diff, add_history, add_rollback, add_hosts, add_check, add_tail, add_top, add_canary}) {
         add(app, session);
     }
     try {

@@ -1,6 +1,6 @@
-// `sluice diff`: what an apply would change.
-#include <fmt/format.h>
-
+// `sluice diff`: what an apply would change, and what changed between generations.
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
@@ -9,45 +9,11 @@
 #include "ctl/changes.h"
 #include "ctl/offline.h"
 #include "source/write_back.h"
+#include "verify/effect.h"
 
 namespace sluice::ctl {
 
 namespace {
-
-std::string weights(const model::ServicePort& service) {
-    std::string out;
-    for (const model::Destination& destination : service.route->destinations) {
-        const std::string name = destination.cluster && !destination.cluster->subset.empty()
-                                     ? destination.cluster->subset
-                                     : destination.text;
-        out += (out.empty() ? "" : " ") + name + "=" + std::to_string(destination.weight);
-    }
-    return out;
-}
-
-using Services = std::map<model::ServicePortKey, model::ServicePortPtr>;
-
-Json effects(const Services& before, const model::Delta& delta) {
-    Json notes = Json::array();
-    const auto name = [](const std::string& host, std::uint16_t port, const std::string& scope) {
-        return fmt::format("{}:{}{}", host, port, scope.empty() ? "" : " for clients of " + scope);
-    };
-    for (const model::ServicePortPtr& service : delta.changed) {
-        const std::string who = name(service->host, service->port, service->scope), now = weights(*service);
-        const auto old = before.find({service->scope, service->host, service->port});
-        if (old == before.end()) {
-            notes.push_back(who + ": new: " + now);
-        } else if (const std::string then = weights(*old->second); then != now) {
-            notes.push_back(who + ": weights " + then + " -> " + now);
-        } else {
-            notes.push_back(who + ": policy or endpoints change, weights stay " + now);
-        }
-    }
-    for (const model::ServicePortKey& key : delta.removed) {
-        notes.push_back(name(key.host, key.port, key.scope) + ": removed");
-    }
-    return notes;
-}
 
 Json present_text(const config::Object& object) {
     std::ostringstream bytes;
@@ -103,19 +69,45 @@ Answer<Applied> diff_offline(Session& session, const Documents& documents) {
             changes.push_back({object->key, object});
         }
     }
-    const Services before = mesh->services();
-    auto delta = mesh->apply(changes);
+    auto delta = mesh->preview(changes);
     if (!delta) {
         return refusal(delta.error());
     }
+    const verify::Effects effects = verify::effects(verify::changes_of(mesh->services(), *delta));
     return Applied{200,
                    {{"dry_run", true},
                     {"changes", std::move(rows)},
                     {"warnings", texts_of(delta->warnings, Severity::kWarning)},
-                    {"notes", effects(before, *delta)}}};
+                    {"effects", effects.text()},
+                    {"notes", Json::array()}}};
+}
+
+// Numbers are generations, unless files have these names.
+bool generations(const std::vector<std::string>& arguments) {
+    return arguments.size() <= 2 && std::ranges::all_of(arguments, [](const std::string& text) {
+               return text.find_first_not_of("0123456789") == std::string::npos && !std::filesystem::exists(text);
+           });
+}
+
+void diff_generations(Session& session, const std::vector<std::string>& generations) {
+    if (session.offline()) {
+        session.refuse(needs_agent("diff GEN"));
+        return;
+    }
+    auto found = ask(session, target("/v1/diff", {{"from", generations.front()},
+                                                  {"to", generations.size() > 1 ? generations.back() : ""}}));
+    if (!found) {
+        session.refuse(found.error());
+        return;
+    }
+    print_compared(session, *found);
 }
 
 void diff(Session& session, const std::vector<std::string>& files) {
+    if (generations(files)) {
+        diff_generations(session, files);
+        return;
+    }
     auto documents = read_documents(files, std::cin);
     if (!documents) {
         session.refuse(documents.error());
@@ -134,13 +126,18 @@ void diff(Session& session, const std::vector<std::string>& files) {
 }  // namespace
 
 void add_diff(CLI::App& app, Session& session) {
-    CLI::App* verb =
-        app.add_subcommand("diff", "What applying the files would change: texts, and the effect on weights");
+    CLI::App* verb = app.add_subcommand(
+        "diff", "What applying files would change, or what differs between generations: texts, and their effect");
     auto files = std::make_shared<std::vector<std::string>>();
-    verb->add_option("FILE", *files, "YAML files; - is the standard input")->required();
+    verb->add_option("FILE", *files,
+                     "YAML files, - is the standard input; or GEN [GEN]: from one generation to another, or to what is "
+                     "in force")
+        ->required();
     verb->footer(
-        "Exit code 0 when the comparison worked, whether anything differs or not; 1 when an apply would be refused.\n\n"
-        "Examples:\n  sluice diff canary-25.yaml\n  sluice --config rules/ diff canary-25.yaml");
+        "Exit code 0 when the comparison worked, whether anything differs or not; 1 when an apply would be refused, or "
+        "a generation is not kept.\n\n"
+        "Examples:\n  sluice diff canary-25.yaml\n  sluice --config rules/ diff canary-25.yaml\n  sluice diff 17\n"
+        "  sluice diff 17 18");
     verb->callback([&session, files] { diff(session, *files); });
 }
 

@@ -6,6 +6,7 @@
 
 #include "admin/views.h"
 #include "ctl/agent.h"
+#include "ctl/explain_parts.h"
 #include "ctl/lists.h"
 #include "ctl/offline.h"
 
@@ -15,6 +16,8 @@ namespace {
 
 struct Asked {
     std::string service, client;
+    RequestAsked request;
+    bool codes = false;
 };
 
 // HOST, HOST:PORT, ADDRESS:PORT or [V6]:PORT; a bare IPv6 address has no port.
@@ -129,6 +132,13 @@ void print_rules(Session& session, const Json& rules) {
         if (rule["experiment"].is_object()) {
             line("split", "sticky, by " + object_text(rule["experiment"]));
         }
+        if (const auto arms = rule.find("arms"); arms != rule.end() && arms->is_array()) {
+            for (const Json& arm : *arms) {
+                line("arm", fmt::format("{}  {}  {:.2f}%", arm.value("arm", ""), arm.value("subset", ""),
+                                        100 * arm.value("share", 0.0)));
+            }
+            line("", "(requests with a key; those without one by the shares above)");
+        }
         for (const Json& does : rule["does"]) {
             line("", does.get<std::string>());
         }
@@ -183,10 +193,23 @@ void print_text(Session& session, const Json& found) {
 }
 
 void explain(Session& session, const Asked& asked) {
+    if (asked.codes) {
+        return list_codes(session);
+    }
+    if (asked.service.empty()) {
+        session.refuse({kUsage, "explain needs a service, a code, or --codes"});
+        return;
+    }
+    if (looks_like_code(asked.service)) {
+        return explain_code(session, asked.service);
+    }
     auto query = parse_service(asked.service, asked.client);
     if (!query) {
         session.refuse(query.error());
         return;
+    }
+    if (asked.request.any()) {
+        return explain_request(session, *query, asked.request);
     }
     auto found = session.offline() ? explain_offline(session, *query) : explain_online(session, *query);
     if (!found) {
@@ -202,13 +225,22 @@ void explain(Session& session, const Asked& asked) {
 
 void add_explain(CLI::App& app, Session& session) {
     CLI::App* verb = app.add_subcommand(
-        "explain", "What a connection to a service gets: rule, weights, lane and why, policies, endpoints");
+        "explain", "What a connection or a request to a service gets, and why; or what advice means");
     auto asked = std::make_shared<Asked>();
-    verb->add_option("HOST[:PORT]", asked->service, "Full or short name, or virtual address")->required();
+    verb->add_option("HOST[:PORT]|CODE", asked->service, "Full or short name, or virtual address; or a code of advice");
     verb->add_option("--client", asked->client, "Namespace of the client that asks");
+    verb->add_option("--request", asked->request.request, "What this request gets: 'METHOD PATH'");
+    verb->add_option("--header", asked->request.headers, "A header of the request: NAME=VALUE or 'NAME: VALUE'")
+        ->allow_extra_args(false);
+    verb->add_option("--label", asked->request.labels, "A label of the client: NAME=VALUE")->allow_extra_args(false);
+    verb->add_flag("--codes", asked->codes, "List the codes of advice");
     verb->footer(
+        "Without --config, requests are answered by the agent's rules in force. Shares are those of the rules: what is "
+        "ejected now, they do not know.\n\n"
         "Examples:\n  sluice explain content-ranking\n  sluice --config rules/ explain content-ranking.ml-serving:8080 "
-        "--client batch");
+        "--client batch\n  sluice explain content-ranking:8080 --request 'POST /v1/rank' --header x-user-id=42 "
+        "--client "
+        "web\n  sluice explain SL104");
     verb->callback([&session, asked] { explain(session, *asked); });
 }
 

@@ -60,18 +60,19 @@ void get(Session& session, const Asked& asked) {
 }  // namespace
 
 void add_get(CLI::App& app, Session& session) {
-    CLI::App* verb = app.add_subcommand("get", "List services, routes, subsets, endpoints or open connections");
+    CLI::App* verb =
+        app.add_subcommand("get", "List services, routes, subsets, endpoints, experiments or open connections");
     auto asked = std::make_shared<Asked>();
-    verb->add_option("WHAT", asked->what, "services, routes, subsets, endpoints or connections")
+    verb->add_option("WHAT", asked->what, "services, routes, subsets, endpoints, experiments or connections")
         ->required()
-        ->check(CLI::IsMember({"services", "routes", "subsets", "endpoints", "connections"}));
+        ->check(CLI::IsMember({"services", "routes", "subsets", "endpoints", "experiments", "connections"}));
     verb->add_option("HOST", asked->host, "Only this service: full or short name, or an address");
     verb->add_option("--limit", asked->limit, "Connections to show")
         ->capture_default_str()
         ->check(CLI::Range(std::size_t{1}, admin::kConnectionsMax));
     verb->footer(
         "Examples:\n  sluice get routes\n  sluice get connections content-ranking --limit 100\n  sluice get endpoints "
-        "content-ranking -o json\n  sluice --config rules/ get "
+        "content-ranking -o json\n  sluice get experiments\n  sluice --config rules/ get "
         "services");
     verb->callback([&session, asked] { get(session, *asked); });
 }

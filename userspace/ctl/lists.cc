@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "admin/experiments.h"
 #include "admin/views.h"
 #include "ctl/agent.h"
 #include "ctl/offline.h"
@@ -31,6 +32,9 @@ Answer<Json> list_rows(Session& session, const std::string& what, const std::str
     auto mesh = sound_mesh(session);
     if (!mesh) {
         return std::unexpected(mesh.error());
+    }
+    if (what == "experiments") {
+        return admin::experiment_rows(mesh->services(), host, {});
     }
     return mesh_rows(*mesh, kLists.at(what), host);
 }

@@ -1,4 +1,4 @@
-// Services, routes, subsets and endpoints as rows, from the agent or from a directory.
+// Services, routes, subsets, endpoints and experiments as rows, from the agent or from a directory.
 #pragma once
 
 #include <string>

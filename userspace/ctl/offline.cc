@@ -32,7 +32,8 @@ Diagnostic diagnostic_of(const std::string& text) {
 
 }  // namespace
 
-Answer<Offline> read_directory(const std::string& path, bool references_warn) {
+Answer<Offline> read_directory(const std::string& path, bool references_warn,
+                               std::vector<std::string> client_namespaces) {
     auto loaded = source::load(path);
     if (!loaded) {
         return std::unexpected(Failure{kUsage, loaded.error().text()});
@@ -40,7 +41,8 @@ Answer<Offline> read_directory(const std::string& path, bool references_warn) {
     const bool complete = !loaded->diagnostics.has_errors();
     // A document that could not be read is missing, not dangling: what names it is no error of its own.
     Offline out{.mesh = model::Mesh({.references_warn = references_warn || !complete,
-                                     .lanes = {model::Lane::kDirect, model::Lane::kProxy}}),
+                                     .lanes = {model::Lane::kDirect, model::Lane::kProxy},
+                                     .client_namespaces = std::move(client_namespaces)}),
                 .diagnostics = std::move(loaded->diagnostics),
                 .files = loaded->files,
                 .objects = loaded->objects.size(),
@@ -74,8 +76,8 @@ std::string lines(const Diagnostics& diagnostics) {
     return out;
 }
 
-Answer<model::Mesh> sound_mesh(Session& session) {
-    auto read = read_directory(session.config, session.references_warn);
+Answer<model::Mesh> sound_mesh(Session& session, std::vector<std::string> client_namespaces) {
+    auto read = read_directory(session.config, session.references_warn, std::move(client_namespaces));
     if (!read) {
         return std::unexpected(read.error());
     }

@@ -18,10 +18,12 @@ struct Offline {
     std::size_t objects = 0;
     bool references_checked = true;  // not when documents are missing because of their errors
 };
-Answer<Offline> read_directory(const std::string& path, bool references_warn);
+// `client_namespaces`: those that questions come from, beside the clients that the directory names.
+Answer<Offline> read_directory(const std::string& path, bool references_warn,
+                               std::vector<std::string> client_namespaces = {});
 
 // The same for verbs that need a sound directory: errors are a failure that prints all of them.
-Answer<model::Mesh> sound_mesh(Session& session);
+Answer<model::Mesh> sound_mesh(Session& session, std::vector<std::string> client_namespaces = {});
 
 // One line a diagnostic.
 std::string lines(const Diagnostics& diagnostics);

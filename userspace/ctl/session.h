@@ -44,13 +44,17 @@ void add_get(CLI::App& app, Session& session);
 void add_map(CLI::App& app, Session& session);
 void add_explain(CLI::App& app, Session& session);
 void add_validate(CLI::App& app, Session& session);
+void add_test(CLI::App& app, Session& session);
 void add_apply(CLI::App& app, Session& session);
 void add_diff(CLI::App& app, Session& session);
 void add_history(CLI::App& app, Session& session);
+void add_rollback(CLI::App& app, Session& session);
 void add_hosts(CLI::App& app, Session& session);
 void add_check(CLI::App& app, Session& session);
 void add_tail(CLI::App& app, Session& session);
 void add_top(CLI::App& app, Session& session);
+void add_weight(CLI::App& app, Session& session);
+void add_canary(CLI::App& app, Session& session);
 
 // Parses the command line and runs the verb. Returns the process' exit code.
 int run(int argc, const char* const* argv, std::ostream& out, std::ostream& err, bool colour, bool terminal = false);

@@ -32,4 +32,13 @@ void add_access_log_options(CLI::App& app, proxy::AccessLogOptions& out) {
         ->default_str("1");
 }
 
+void add_exposure_log_option(CLI::App& app, proxy::ExposureLogOptions& out) {
+    app.add_option_function<std::string>(
+           "--exposure-log", [&out](const std::string& path) { out.path = path == "none" ? "" : path; },
+           "PATH: a JSON line a request that an Experiment with `exposure` assigned; '-': standard output; SIGHUP "
+           "opens "
+           "it anew")
+        ->default_str("none");
+}
+
 }  // namespace sluice::daemon

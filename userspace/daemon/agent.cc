@@ -5,12 +5,12 @@
 
 #include <algorithm>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "base/version.h"
 #include "daemon/clock.h"
 #include "daemon/memory.h"
+#include "daemon/texts.h"
 
 namespace sluice::daemon {
 
@@ -23,37 +23,6 @@ constexpr std::size_t kSplitsShown = 100;
 constexpr std::size_t kDoorsShown = 100;
 constexpr std::size_t kTrimBytes = 4u << 20;  // of replies, from which on their memory is worth giving back
 constexpr std::size_t kRowsAtOnce = 8;        // that a listing renders before it lets others through the gate
-
-std::string time_text(std::chrono::system_clock::time_point time) {
-    return time.time_since_epoch().count() == 0 ? "" : fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(time));
-}
-
-int http_status(ApplyReport::Outcome outcome) {
-    switch (outcome) {
-        case ApplyReport::Outcome::kDone:
-            return 200;
-        case ApplyReport::Outcome::kInvalid:
-            return 422;
-        case ApplyReport::Outcome::kConflict:
-            return 409;
-        case ApplyReport::Outcome::kFailed:
-            return 503;
-    }
-    return 500;
-}
-
-Json changes_json(const std::vector<AppliedChange>& changes) {
-    Json out = Json::array();
-    for (const AppliedChange& change : changes) {
-        Json row{{"object", change.object}, {"action", change.action}, {"file", change.file}};
-        if (change.after) {
-            row["before"] = change.before ? Json(*change.before) : Json(nullptr);
-            row["after"] = *change.after;
-        }
-        out.push_back(std::move(row));
-    }
-    return out;
-}
 
 Json capture_json(const CaptureFacts& facts) {
     Json doors = Json::array();
@@ -149,6 +118,7 @@ Json Agent::status() {
     out["watching"] = watching();
     out["drain"] = drains();
     out["splits"] = splits();
+    out["canaries"] = canary_states();
     return out;
 }
 
@@ -268,50 +238,6 @@ Result<Json> Agent::explain(const admin::ExplainQuery& query) {
         }
     });
     return out;
-}
-
-Result<Json> Agent::history(std::size_t limit) {
-    auto rows = controller_.history(limit);
-    if (!rows) {
-        return std::unexpected(rows.error());
-    }
-    Json out = Json::array();
-    for (const state::HistoryRow& row : *rows) {
-        out.push_back({{"generation", row.generation},
-                       {"time", time_text(row.time)},
-                       {"actor", row.actor.user},
-                       {"source", state::source_name(row.source)},
-                       {"summary", row.summary},
-                       {"result", row.ok ? "in force" : "refused"},
-                       {"errors", row.errors},
-                       {"message", row.message},
-                       {"uid", row.actor.uid},
-                       {"pid", row.actor.pid}});
-    }
-    return out;
-}
-
-admin::Answer Agent::apply(const admin::ApplyRequest& request) {
-    ApplyReport report = controller_.apply(request);
-    if (!request.dry_run) {
-        changed_();
-    }
-    Json body;
-    if (report.outcome == ApplyReport::Outcome::kDone) {
-        body = {{"generation", report.generation},
-                {"dry_run", request.dry_run},
-                {"changes", changes_json(report.changes)},
-                {"warnings", report.warnings},
-                {"notes", report.notes}};
-    } else {
-        body = {{"error", report.errors.empty() ? "refused" : report.errors.front()},
-                {"errors", report.errors},
-                {"warnings", report.warnings},
-                {"generation", report.generation}};
-    }
-    admin::Answer answer = admin::json_answer(body);
-    answer.status = http_status(report.outcome);
-    return answer;
 }
 
 void Agent::forget_clusters(const std::vector<std::uint32_t>& numbers) {

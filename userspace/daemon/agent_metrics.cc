@@ -67,6 +67,7 @@ telemetry::Reading Agent::read() {
         lane_->recorders().read(reading);
     }
     read_names(reading);
+    read_canaries(reading);
     const LoadState load = controller_.load_state();
     reading.agent = {.version = kVersion,
                      .generation = publisher_.generation(),

@@ -17,8 +17,7 @@ using admin::Json;
 
 namespace {
 
-constexpr std::uint64_t kSampleAheadNs = 2'000'000'000;  // how long programs report after each question
-constexpr std::size_t kRowsAtOnce = 8;                   // that are made before others may go through the gate
+constexpr std::size_t kRowsAtOnce = 8;  // that are made before others may go through the gate
 
 std::string text_of(const Json& value) {
     return value.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -133,25 +132,16 @@ Result<Json> Agent::tail(const admin::TailQuery& query) {
                                                      : clusters.contains(sample.seen.cluster));
     };
     const std::uint64_t now = monotonic_ns();
-    sl_store(&publisher_.tables().control->sample_until_ns, now + kSampleAheadNs);
     SampleRing::Taken taken;
     std::uint64_t lost = 0;
     {
         std::lock_guard lock(kernel_mutex_);
-        auto polled = kernel_.poll_samples([this](const sl_sample& sample) {
-            proxy::Sample kept;
-            kept.seen = sample;
-            samples_.push(kept);
-        });
+        auto took = take_samples();
         auto counters = kernel_.counters();
-        if (!polled || !counters) {
-            return std::unexpected(polled ? counters.error() : polled.error());
+        if (!took || !counters) {
+            return std::unexpected(took ? counters.error() : took.error());
         }
-        lost = (*counters)[SL_REASON_SAMPLES_LOST];
-        if (lane_ != nullptr) {
-            lane_->recorders().take_samples([this](const proxy::Sample& sample) { samples_.push(sample); });
-            lost += lane_->recorders().samples_lost();
-        }
+        lost = (*counters)[SL_REASON_SAMPLES_LOST] + (lane_ == nullptr ? 0 : lane_->recorders().samples_lost());
         taken = samples_.since(query.after.value_or(samples_.next()), query.limit, wanted);
     }
     const std::int64_t to_wall =

@@ -1,7 +1,5 @@
 // The way of an apply through the pipeline.
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 
 #include <fmt/format.h>
 
@@ -34,24 +32,6 @@ std::vector<std::string> twice(const std::vector<config::ObjectPtr>& objects) {
     return errors;
 }
 
-// The text of the document that defines `key` in a file now.
-std::optional<std::string> present_text(const std::string& file, const config::ObjectKey& key,
-                                        const config::ParseLimits& limits) {
-    std::ifstream in(file, std::ios::binary);
-    std::ostringstream bytes;
-    bytes << in.rdbuf();
-    std::vector<config::ObjectPtr> objects;
-    Diagnostics ignored;
-    const std::string text = std::move(bytes).str();
-    config::parse(text, file, limits, objects, ignored);
-    for (const config::ObjectPtr& object : objects) {
-        if (object->key == key) {
-            return source::document_text(text, *object);
-        }
-    }
-    return std::nullopt;
-}
-
 }  // namespace
 
 void Controller::step(const char* name) const {
@@ -71,9 +51,15 @@ ApplyReport Controller::apply(const admin::ApplyRequest& request) {
     if (errors.empty()) {
         errors = twice(attempt.objects);
     }
-    Gate::Write lock(gate_);
-    attempt.report.generation = publisher_.generation();
     attempt.report.warnings = texts(diagnostics, Severity::kWarning);
+    Gate::Write lock(gate_);
+    apply(attempt, std::move(errors));
+    return std::move(attempt.report);
+}
+
+// `errors`: of the request itself.
+void Controller::apply(Attempt& attempt, std::vector<std::string> errors) {
+    attempt.report.generation = publisher_.generation();
     if (!errors.empty()) {
         attempt.refuse(ApplyReport::Outcome::kInvalid, std::move(errors));
     } else {
@@ -81,12 +67,11 @@ ApplyReport Controller::apply(const admin::ApplyRequest& request) {
         }
     }
     if (attempt.report.outcome == ApplyReport::Outcome::kDone) {
-        state_.applies_done += request.dry_run ? 0 : 1;
+        state_.applies_done += attempt.request.dry_run ? 0 : 1;
     } else {
         ++state_.applies_refused;
         record_refused_apply(attempt);
     }
-    return std::move(attempt.report);
 }
 
 // One try; false: the directory was changed meanwhile, try again. The report then says so already.
@@ -105,6 +90,12 @@ bool Controller::attempt(Attempt& attempt) {
         attempt.refuse(Outcome::kFailed, std::move(loaded.errors));
         return true;
     }
+    if (attempt.refuses) {
+        if (std::optional<std::string> why = attempt.refuses()) {
+            attempt.refuse(Outcome::kConflict, {std::move(*why)});
+            return true;
+        }
+    }
     std::vector<model::Change> changes = wanted_changes(attempt);
     if (attempt.request.dry_run) {
         dry_run(attempt, changes);
@@ -115,12 +106,15 @@ bool Controller::attempt(Attempt& attempt) {
     }
     std::vector<source::Edit> edits;
     for (const model::Change& change : changes) {
-        edits.push_back({change.key, attempt.text_of(*change.object)});
+        edits.push_back(attempt.edit(change));
     }
     auto writer = source::WriteBack::prepare(*directory_, std::move(edits));
     if (writer) {
         for (const source::Written& planned : writer->plan()) {
             auto change = std::ranges::find(changes, planned.key, &model::Change::key);
+            if (!change->object) {
+                continue;
+            }
             auto placed = std::make_shared<config::Object>(*change->object);
             placed->file = planned.file;
             change->object = placed;
@@ -159,6 +153,11 @@ std::vector<model::Change> Controller::wanted_changes(Attempt& attempt) const {
         }
         changes.push_back({object->key, object});
     }
+    for (const config::ObjectKey& key : attempt.removals) {
+        auto location = directory_->locate(key);
+        attempt.report.changes.push_back({key.text(), "deleted", location ? location->file : "", {}, {}});
+        changes.push_back({key, nullptr});
+    }
     return changes;
 }
 
@@ -170,16 +169,14 @@ void Controller::dry_run(Attempt& attempt, std::span<const model::Change> change
         return;
     }
     describe(delta->changed, attempt.report.notes);
+    attempt.report.effects = effects_of(*delta);
     std::vector<std::string> warnings = texts(delta->warnings, Severity::kWarning);
     attempt.report.warnings.insert(attempt.report.warnings.end(), warnings.begin(), warnings.end());
     undo(inverse);
-    for (std::size_t i = 0; i < attempt.objects.size(); ++i) {
-        AppliedChange& row = attempt.report.changes[i];
-        if (row.action != "unchanged") {
-            row.after = attempt.text_of(*attempt.objects[i]);
-            row.before = row.file.empty() ? std::nullopt
-                                          : present_text(row.file, attempt.objects[i]->key, options_.limits.parse);
-        }
+    for (const model::Change& change : changes) {
+        auto row = std::ranges::find(attempt.report.changes, change.key.text(), &AppliedChange::object);
+        row->before = present(change.key);
+        row->after = change.object ? std::optional(attempt.text_of(*change.object)) : std::nullopt;
     }
 }
 
@@ -216,6 +213,7 @@ bool Controller::finish(Attempt& attempt, std::optional<source::WriteBack> write
     std::vector<std::string> warnings = texts(attempt.delta.warnings, Severity::kWarning);
     attempt.report.warnings.insert(attempt.report.warnings.end(), warnings.begin(), warnings.end());
     describe(attempt.delta.changed, attempt.report.notes);
+    attempt.report.effects = effects_of(attempt.delta);
     if (!state_.client_error.empty()) {
         attempt.report.warnings.push_back(state_.client_error);
     }

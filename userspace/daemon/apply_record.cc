@@ -6,12 +6,14 @@
 #include "daemon/attempt.h"
 #include "daemon/documents.h"
 #include "daemon/texts.h"
+#include "verify/effect.h"
 
 namespace sluice::daemon {
 
 namespace {
 
 constexpr std::size_t kNotes = 20;
+constexpr std::size_t kCompared = 1000;  // service ports of one change: comparing them costs as much as the change
 
 }  // namespace
 
@@ -31,29 +33,72 @@ void Controller::resync(Attempt& attempt) {
     attempt.report.errors.insert(attempt.report.errors.end(), loaded.errors.begin(), loaded.errors.end());
 }
 
+// What an earlier record lost is taken along, so that the store says what is in force again.
+std::string Controller::remember(std::vector<state::ObjectChange> changes, state::HistoryRow row) {
+    if (!unrecorded_.empty()) {
+        row.summary += fmt::format("\nand what could not be recorded before: {} objects", unrecorded_.size());
+        for (state::ObjectChange& change : changes) {
+            unrecorded_.insert_or_assign(change.key, std::move(change));
+        }
+        changes.clear();
+        for (const auto& [key, change] : unrecorded_) {
+            changes.push_back(change);
+        }
+    }
+    auto recorded = store_.record(changes, row);
+    unrecorded_.clear();
+    if (!recorded) {
+        for (state::ObjectChange& change : changes) {
+            unrecorded_.insert_or_assign(change.key, std::move(change));
+        }
+    }
+    state_.state_error = recorded ? "" : recorded.error().text();
+    return state_.state_error;
+}
+
 void Controller::record_apply(Attempt& attempt, std::span<const model::Change> changes) {
     std::vector<state::ObjectChange> rows;
     for (const model::Change& change : changes) {
-        rows.push_back({change.key, change.object->file, attempt.text_of(*change.object)});
+        rows.push_back(change.object
+                           ? state::ObjectChange{change.key, change.object->file, attempt.text_of(*change.object)}
+                           : state::ObjectChange{change.key, {}, std::nullopt});
     }
     std::string text = summary(rows, [&](const config::ObjectKey& key) {
         auto was = std::ranges::find(attempt.inverse, key, &model::Change::key);
         return was != attempt.inverse.end() && was->object;
     });
-    auto recorded = store_.record(rows, attempt.history(std::move(text)));
-    state_.state_error = recorded ? "" : recorded.error().text();
-    if (!recorded) {
-        attempt.report.warnings.push_back("in force and written, but not recorded: " + state_.state_error);
+    if (std::string error = remember(std::move(rows), attempt.history(std::move(text))); !error.empty()) {
+        attempt.report.warnings.push_back("in force and written, but not recorded: " + error);
     }
 }
 
+// A dry run is no attempt to change anything.
 void Controller::record_refused_apply(const Attempt& attempt) {
+    if (attempt.request.dry_run) {
+        return;
+    }
     std::string objects;
     for (const config::ObjectPtr& object : attempt.objects) {
         objects += (objects.empty() ? "" : "\n") + object->key.text();
     }
     auto recorded = store_.record_refused(attempt.history(std::move(objects)));
-    state_.state_error = recorded ? "" : recorded.error().text();
+    state_.state_error = recorded ? state_.state_error : recorded.error().text();
+}
+
+// `applied` is in the mesh; what was before is what taking it back would bring.
+std::vector<std::string> Controller::effects_of(const model::Delta& applied) {
+    if (const std::size_t touched = applied.changed.size() + applied.removed.size(); touched > kCompared) {
+        return {fmt::format("{} service ports are touched: too many to compare one by one", touched)};
+    }
+    auto back = mesh_.preview(applied.undo);
+    if (!back) {
+        return {};
+    }
+    std::map<model::ServicePortKey, model::ServicePortPtr> before;
+    for (const model::ServicePortPtr& service : back->changed) {
+        before.emplace(model::ServicePortKey{service->scope, service->host, service->port}, service);
+    }
+    return verify::effects(verify::changes_of(before, applied)).text();
 }
 
 // Per service: how its weights count and how many connections still follow older ones.

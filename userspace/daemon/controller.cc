@@ -153,9 +153,10 @@ LoadReport Controller::load_stored(LoadReport refused) {
 void Controller::settle(const LoadReport& report) {
     const bool refused = report.outcome == LoadReport::Outcome::kRefused;
     if (refused && report.errors != state_.last_error) {
-        auto recorded =
-            store_.record_refused(history_row(report.generation, own_actor(), state::ChangeSource::kDirectory,
-                                              "load of " + options_.directory, report.errors));
+        state::HistoryRow row = history_row(report.generation, own_actor(), state::ChangeSource::kDirectory,
+                                            "load of " + options_.directory, report.errors);
+        row.file = options_.directory;
+        auto recorded = store_.record_refused(row);
         state_.state_error = recorded ? "" : recorded.error().text();
     }
     state_.errors_total += refused ? 1 : 0;
@@ -173,11 +174,18 @@ void Controller::record_load(LoadReport& report, std::vector<state::ObjectChange
     if (starting && changes.empty() && known && *known == report.generation) {
         return;  // a restart on what was in force
     }
+    std::vector<std::string> files;
+    for (const state::ObjectChange& change : changes) {
+        if (!change.file.empty() && (files.empty() || files.back() != change.file)) {
+            files.push_back(change.file);
+        }
+    }
     const auto source = starting ? state::ChangeSource::kStart : state::ChangeSource::kDirectory;
-    auto recorded = store_.record(changes, history_row(report.generation, own_actor(), source, std::move(text), {}));
-    state_.state_error = recorded ? "" : recorded.error().text();
-    if (!recorded) {
-        report.warnings.push_back("in force, but not recorded in the state database: " + state_.state_error);
+    state::HistoryRow row =
+        history_row(report.generation, starting ? own_actor() : owner_actor(files), source, std::move(text), {});
+    row.file = files.size() == 1 ? files.front() : options_.directory;
+    if (std::string error = remember(std::move(changes), std::move(row)); !error.empty()) {
+        report.warnings.push_back("in force, but not recorded in the state database: " + error);
     }
 }
 
@@ -194,11 +202,6 @@ bool Controller::watch_due() {
 LoadState Controller::load_state() {
     Gate::Read lock(gate_);
     return state_;
-}
-
-Result<std::vector<state::HistoryRow>> Controller::history(std::size_t limit) {
-    Gate::Read lock(gate_);
-    return store_.history(limit);
 }
 
 std::vector<model::ServicePortPtr> Controller::services() {

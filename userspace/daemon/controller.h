@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "daemon/gate.h"
 #include "daemon/share_book.h"
 #include "model/mesh.h"
+#include "model/weigh.h"
 #include "source/directory.h"
 #include "source/write_back.h"
 #include "state/store.h"
@@ -53,7 +55,7 @@ struct LoadReport {
 
 struct AppliedChange {
     std::string object;
-    std::string action;  // created, replaced, unchanged
+    std::string action;  // created, replaced, deleted, unchanged
     std::string file;
     std::optional<std::string> before, after;  // texts, for a dry run
 };
@@ -65,7 +67,8 @@ struct ApplyReport {
     std::vector<AppliedChange> changes;
     std::vector<std::string> errors;
     std::vector<std::string> warnings;
-    std::vector<std::string> notes;  // which services changed, and how their weights count
+    std::vector<std::string> effects;  // which requests go elsewhere (verify/effect.h)
+    std::vector<std::string> notes;    // how the weights of changed services count
 };
 
 // For status and metrics.
@@ -97,6 +100,48 @@ class Controller {
     LoadReport rescan(bool everything);
     ApplyReport apply(const admin::ApplyRequest& request);
 
+    // The text of the document that defines an object, as it stands in its file now. Errors: nothing in force has the
+    // key (ENOENT); its file does not define it, now, or nothing can be written there; or it is an item of a List.
+    struct Document {
+        config::ObjectPtr object;  // parsed from `text`, which may be newer than what is in force
+        std::string text;
+        std::uint64_t generation = 0;
+    };
+    Result<Document> document(const config::ObjectKey& key);
+    // As apply() of request.documents, one document of `key`, but only if the object's document is byte for byte
+    // `expected` then; else `moved` is set and nothing was changed.
+    struct ReplaceRequest {
+        config::ObjectKey key;
+        std::string expected;
+        admin::ApplyRequest request;  // its peer is unused
+        state::Actor actor;
+        state::ChangeSource source = state::ChangeSource::kCanary;
+    };
+    struct ReplaceReport {
+        ApplyReport apply;
+        bool moved = false;
+    };
+    ReplaceReport replace(const ReplaceRequest& request);
+    // The documents of a generation in the history are put in force again, written into their files and recorded, all
+    // as apply() does it; what did not exist then is deleted. kInvalid also when the generation is not kept, is the
+    // same as what is in force, or had no documents.
+    ApplyReport rollback(const admin::RollbackRequest& request);
+    // Gives a rule new weights: its document is edited in its file, put in force and recorded, all as apply() does it.
+    // kInvalid also when no rule fits, or several; kConflict when the document was changed meanwhile again and again.
+    struct WeightReport {
+        ApplyReport apply;
+        std::string object;  // the VirtualService; empty: no rule was found
+        std::string rule;    // its rule's name, perhaps empty
+        std::string file;
+        int line = 0;
+        std::vector<model::Weighed> weights;
+    };
+    WeightReport weight(const admin::WeightRequest& request);
+    // As a dry run: the documents and the effects that differ between two generations.
+    ApplyReport compare(const admin::CompareQuery& query);
+    // Every object of a kind that is in force.
+    std::vector<config::ObjectPtr> objects(config::Kind kind);
+
     // A descriptor that is readable when watch_due() should be called; -1 while the directory cannot be watched. It may
     // change with every load and apply.
     int watch_fd();
@@ -106,7 +151,12 @@ class Controller {
     // Returns what is wrong with the client table, or nothing.
     std::string resolve_clients();
     LoadState load_state();
-    Result<std::vector<state::HistoryRow>> history(std::size_t limit);
+    // The store's, without waiting for the gate.
+    Result<std::vector<state::HistoryRow>> history(std::size_t limit) const { return store_.history(limit); }
+    Result<std::vector<state::HistoryRow>> history(const state::HistoryQuery& query) const {
+        return store_.history(query);
+    }
+    Result<std::vector<state::ObjectVersions>> versions(std::int64_t id) const { return store_.versions(id); }
     std::vector<model::ServicePortPtr> services();
     // Runs `look` under the gate, as a reader. The context is good for the call only.
     void view(const std::function<void(const model::Mesh&, const admin::ViewContext&)>& look);
@@ -130,6 +180,8 @@ class Controller {
     LoadReport load_stored(LoadReport refused);
     void settle(const LoadReport& report);
     void record_load(LoadReport& report, std::vector<state::ObjectChange> changes, std::string summary, bool starting);
+    // Records what came into force; the error, or nothing.
+    std::string remember(std::vector<state::ObjectChange> changes, state::HistoryRow row);
     // Of what is in force (pipeline.cc):
     std::vector<model::Change> inverse_of(std::span<const model::Change> changes) const;
     std::expected<model::Delta, Refused> advance(std::span<const model::Change> changes);
@@ -138,14 +190,22 @@ class Controller {
     std::expected<Published, Refused> publish(std::span<const model::Change> changes);
     void resolve();
     // Of apply (apply.cc):
+    void apply(Attempt& attempt, std::vector<std::string> errors);
     bool attempt(Attempt& attempt);
+    std::optional<std::string> present(const config::ObjectKey& key) const;
     std::vector<model::Change> wanted_changes(Attempt& attempt) const;
     void dry_run(Attempt& attempt, std::span<const model::Change> changes);
     bool finish(Attempt& attempt, std::optional<source::WriteBack> writer, std::span<const model::Change> changes);
     void resync(Attempt& attempt);
     void record_apply(Attempt& attempt, std::span<const model::Change> changes);
     void record_refused_apply(const Attempt& attempt);
+    // Of weight (weight.cc), which takes the gate itself:
+    bool weigh(const admin::WeightRequest& request, const std::vector<model::Wish>& wishes, WeightReport& report);
+    // Of rollback (rollback.cc):
+    std::vector<std::string> effects_between(std::span<const state::ObjectVersions> versions);
+    std::optional<std::string> go_back(Attempt& attempt, admin::ApplyRequest& request, const state::HistoryRow& to);
     void describe(std::span<const model::ServicePortPtr> changed, std::vector<std::string>& notes) const;
+    std::vector<std::string> effects_of(const model::Delta& applied);
     void step(const char* name) const;
 
     const ControllerOptions options_;
@@ -160,6 +220,7 @@ class Controller {
     ShareBook shares_;
     ClientPaths clients_;
     LoadState state_;
+    std::map<config::ObjectKey, state::ObjectChange> unrecorded_;  // in force, but not in the store
 };
 
 }  // namespace sluice::daemon

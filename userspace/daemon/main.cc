@@ -29,6 +29,7 @@
 #include "daemon/options.h"
 #include "daemon/privileges.h"
 #include "daemon/proxy_lane.h"
+#include "daemon/rollout_canaries.h"
 #include "state/store.h"
 
 namespace sluice::daemon {
@@ -67,6 +68,12 @@ Result<admin::Server> start_admin(const Options& options, Agent& agent) {
     return admin::Server::start({.socket = options.run + "/sluiced.sock", .http = options.http}, agent);
 }
 
+void start_canaries(Canaries& canaries) {
+    if (auto started = canaries.start(); !started) {
+        spdlog::error("canaries: {}; those under way stay as they are", started.error().text());
+    }
+}
+
 // Tries for a while.
 template <typename Try>
 auto with_patience(Try attempt) {
@@ -83,13 +90,14 @@ auto with_patience(Try attempt) {
 // A successor asks for what is ours. True: it serves now, and all that is left is to finish. False: nothing came of it,
 // and everything is as before. An error: nor can it be as before.
 Result<bool> hand_over(const Options& options, Opened& opened, const std::vector<Inherited>& listeners, Agent& agent,
-                       const compile::Publisher& publisher, std::optional<admin::Server>& server) {
+                       Canaries& canaries, const compile::Publisher& publisher, std::optional<admin::Server>& server) {
     auto successor = opened.handover.accept();
     if (!successor || !successor->send(listeners)) {
         return false;
     }
     spdlog::info("a successor takes over");
     server.reset();
+    canaries.stop();
     opened.kernel.give_up_lock();
     opened.instance.reset();
     if (successor->give() && successor->listens(kSuccessorStarts)) {
@@ -115,6 +123,7 @@ Result<bool> hand_over(const Options& options, Opened& opened, const std::vector
     opened.instance = std::move(*instance);
     opened.handover = std::move(*handover);
     server.emplace(std::move(*restarted));
+    start_canaries(canaries);
     return false;
 }
 
@@ -161,10 +170,18 @@ int serve(const Options& options, Opened opened) {
                               .published = {},
                               .clients = {},
                               .step = {}};
+    Canaries* followers = nullptr;
     if (lane) {
         control.check = [&](const model::Delta& delta) { return lane->check(delta); };
-        control.published = [&](const model::Mesh& mesh) { lane->publish(mesh, publisher); };
     }
+    control.published = [&](const model::Mesh& mesh) {
+        if (lane) {
+            lane->publish(mesh, publisher);
+        }
+        if (followers != nullptr) {
+            followers->changed();
+        }
+    };
     if (capture) {
         control.clients = [&](const ClientPaths::Resolved& clients) { capture->book().set_clients(clients); };
     }
@@ -178,6 +195,10 @@ int serve(const Options& options, Opened opened) {
     std::vector<std::string> errors;
     log_load(controller.start(), "start", errors);
     drainer.look_at_rules();
+    Canaries canaries(controller, agent, opened.store, options.config, [&wake] { wake.notify(); });
+    followers = &canaries;
+    agent.set_canaries(canaries);
+    start_canaries(canaries);
     give_memory_back();
     auto listeners = copies(opened.listeners);
     if (!listeners) {
@@ -211,12 +232,13 @@ int serve(const Options& options, Opened opened) {
             why = ::strsignal(*ended);
             break;
         }
-        auto handed = hand_over(options, opened, *listeners, agent, publisher, server);
+        auto handed = hand_over(options, opened, *listeners, agent, canaries, publisher, server);
         if (!handed) {
             return give_up("handover", handed.error());
         }
         why = *handed ? "a successor serves" : "";
     }
+    canaries.stop();
     listeners->clear();
     if (lane) {
         spdlog::info("{}: requests under way may end", why);

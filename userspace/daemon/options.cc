@@ -131,6 +131,14 @@ std::string check_together(const Options& options) {
     if (!options.programs && !proxy) {
         return "--cgroup none leaves only the proxy lane, which --lanes does not name";
     }
+    // Two writers would cut each other's lines.
+    const std::string& exposures = options.exposure_log.path;
+    if (!exposures.empty() && exposures == options.access_log.path) {
+        return "--exposure-log and --access-log cannot both write to " + exposures;
+    }
+    if (!exposures.empty() && !proxy) {
+        return "--exposure-log needs the proxy lane in --lanes";
+    }
     return {};
 }
 
@@ -190,6 +198,7 @@ std::expected<Options, Exit> parse_options(int argc, const char* const* argv) {
         ->check(CLI::IsMember({"auto", "io_uring", "epoll"}))
         ->capture_default_str();
     add_access_log_options(app, options.access_log);
+    add_exposure_log_option(app, options.exposure_log);
     std::string suffix = "off";
     app.add_option("--mirror-host-suffix", suffix,
                    "on: mirrored requests get -shadow behind their Host, as before Istio 1.28")

@@ -10,6 +10,7 @@
 #include "io/loop.h"
 #include "model/mesh.h"
 #include "proxy/access_log.h"
+#include "proxy/exposure_log.h"
 
 namespace sluice::daemon {
 
@@ -44,7 +45,8 @@ struct Options {
     io::Backend io = io::Backend::kAuto;
     bool shadow_suffix = false;          // --mirror-host-suffix on
     proxy::AccessLogOptions access_log;  // of the proxy lane
-    bool takeover = false;               // from the agent that runs in `run`
+    proxy::ExposureLogOptions exposure_log;
+    bool takeover = false;  // from the agent that runs in `run`
     bool uninstall = false;
 };
 

@@ -55,6 +55,12 @@ Result<> drop_privileges() {
     return {};
 }
 
+void drop_thread_privileges() {
+    if (const Caps none(cap_init()); none) {
+        cap_set_proc(none.get());
+    }
+}
+
 std::vector<std::string> effective_capabilities() {
     std::vector<std::string> names;
     Caps now(cap_get_proc());

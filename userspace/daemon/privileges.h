@@ -18,6 +18,9 @@ namespace sluice::daemon {
 // or be open to it in the ordinary way; a configuration directory that is not is read-only: apply refuses, and says so.
 Result<> drop_privileges();
 
+// Gives up every capability of the calling thread. What it cannot give up it never had.
+void drop_thread_privileges();
+
 // Names of the capabilities in the effective set now, for the log.
 std::vector<std::string> effective_capabilities();
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "daemon/privileges.h"
 #include "model/names.h"
 #include "model/workload.h"
 
@@ -28,13 +29,14 @@ Result<std::unique_ptr<ProxyLane>> ProxyLane::start(const Options& options, cons
     engine.workers = worker_count(options);
     engine.backend = options.io;
     engine.shadow_suffix = options.shadow_suffix;
+    engine.thread_began = drop_thread_privileges;
     engine.events = [&events](const sl_event& event) { events.put(event); };
     if (capture != nullptr) {
         engine.sockets = [capture](std::uint32_t netns, int family) { return capture->socket(netns, family); };
     }
     auto lane = std::make_unique<ProxyLane>();
     lane->capture_ = capture;
-    auto recorders = proxy::Recorders::open(options.access_log, tables);
+    auto recorders = proxy::Recorders::open(options.access_log, tables, options.exposure_log);
     if (!recorders) {
         return std::unexpected(std::move(recorders.error()));
     }
@@ -70,6 +72,7 @@ void ProxyLane::publish(const model::Mesh& mesh, const compile::Publisher& publi
     }
     table_ = std::move(*table);
     proxy_->publish(table_);
+    experiments_.follow(mesh, *recorders_, publisher.generation());
     if (capture_ != nullptr) {
         capture_->book().set_services(*table_, publisher);
     }

@@ -10,6 +10,7 @@
 #include "compile/publisher.h"
 #include "daemon/capture.h"
 #include "daemon/event_queue.h"
+#include "daemon/experiment_book.h"
 #include "daemon/listeners.h"
 #include "daemon/options.h"
 #include "model/mesh.h"
@@ -36,6 +37,7 @@ class ProxyLane {
 
     // What the workers recorded.
     const proxy::Recorders& recorders() const { return *recorders_; }
+    const ExperimentBook& experiments() const { return experiments_; }
 
     proxy::Proxy& engine() { return *proxy_; }
     const proxy::Proxy& engine() const { return *proxy_; }
@@ -46,6 +48,7 @@ class ProxyLane {
     std::unique_ptr<proxy::Recorders> recorders_;
     std::unique_ptr<proxy::Proxy> proxy_;
     proxy::TablePtr table_;
+    ExperimentBook experiments_;
 };
 
 }  // namespace sluice::daemon

@@ -1,9 +1,14 @@
 #include "daemon/texts.h"
 
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <optional>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
 
 namespace sluice::daemon {
 
@@ -25,6 +30,10 @@ std::string lines(const std::vector<std::string>& texts) {
     return out;
 }
 
+std::string time_text(std::chrono::system_clock::time_point time) {
+    return time.time_since_epoch().count() == 0 ? "" : fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(time));
+}
+
 state::Actor own_actor() {
     return {static_cast<std::int64_t>(::getuid()), ::getpid(), "sluiced"};
 }
@@ -38,6 +47,21 @@ state::Actor peer_actor(std::int64_t uid, std::int64_t pid) {
         actor.user = found->pw_name;
     }
     return actor;
+}
+
+state::Actor owner_actor(const std::vector<std::string>& files) {
+    std::optional<uid_t> owner;
+    for (const std::string& file : files) {
+        struct stat status {};
+        if (::stat(file.c_str(), &status) != 0) {
+            continue;
+        }
+        if (owner && *owner != status.st_uid) {
+            return own_actor();
+        }
+        owner = status.st_uid;
+    }
+    return owner ? peer_actor(*owner, -1) : own_actor();
 }
 
 state::HistoryRow history_row(std::uint64_t generation, state::Actor actor, state::ChangeSource source,

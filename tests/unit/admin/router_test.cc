@@ -22,7 +22,24 @@ class FakeBackend : public Backend {
     Result<Json> explain(const ExplainQuery& query) override {
         return Json{{"host", query.host}, {"port", query.port}, {"client", query.client}};
     }
-    Result<Json> history(std::size_t limit) override { return Json(limit); }
+    Result<std::string> history(const HistoryQuery& query) override {
+        asked = query;
+        if (query.object == "nonsense") {
+            return fail_errno(EINVAL, "no key");
+        }
+        return std::to_string(query.limit);
+    }
+    Answer rollback(const RollbackRequest& request) override {
+        back = request;
+        return {200, "rolled back"};
+    }
+    Answer weight(const WeightRequest& request) override {
+        weighed = request;
+        return {200, "weighed"};
+    }
+    Answer compare(const CompareQuery& query) override {
+        return {200, "compared " + std::to_string(query.from) + " " + (query.to ? std::to_string(*query.to) : "now")};
+    }
     Result<std::string> connections(const ConnectionsQuery& query) override {
         return "connections " + query.host + " " + std::to_string(query.limit);
     }
@@ -44,6 +61,9 @@ class FakeBackend : public Backend {
     std::string unready() override { return sick; }
 
     ApplyRequest last;
+    HistoryQuery asked;
+    RollbackRequest back;
+    WeightRequest weighed;
     std::string sick;
 };
 
@@ -66,8 +86,8 @@ TEST_F(RouterTest, EveryPathOfTheApiAnswers) {
     EXPECT_EQ(get("/v1/maps/flows").body, "{\"name\":\"flows\"}\n");
     EXPECT_EQ(get("/v1/explain", {{"host", "h"}, {"port", "80"}, {"client", "ns"}}).body,
               "{\"host\":\"h\",\"port\":80,\"client\":\"ns\"}\n");
-    EXPECT_EQ(get("/v1/history").body, "50\n");
-    EXPECT_EQ(get("/v1/history", {{"limit", "3"}}).body, "3\n");
+    EXPECT_EQ(get("/v1/history").body, "50");
+    EXPECT_EQ(get("/v1/history", {{"limit", "3"}}).body, "3");
     EXPECT_EQ(get("/v1/connections").body, "connections  1000");
     EXPECT_EQ(get("/v1/connections", {{"host", "a"}, {"limit", "7"}}).body, "connections a 7");
     EXPECT_EQ(get("/v1/tail").body, "{\"after\":null,\"limit\":4096}\n");
@@ -162,6 +182,96 @@ TEST(JsonAnswer, BytesThatAreNoTextAreReplaced) {
                   .body,
               "{\"error\":\"a\xef\xbf\xbd"
               "b\"}\n");
+}
+
+TEST_F(RouterTest, HistoryTakesFiltersAndRefusesWhatIsNone) {
+    EXPECT_EQ(get("/v1/history", {{"limit", "7"},
+                                  {"before", "99"},
+                                  {"id", "98"},
+                                  {"generation", "0"},
+                                  {"object", "Service/a/b"},
+                                  {"since", "1000"},
+                                  {"refused", "1"},
+                                  {"objects", "1"}})
+                  .status,
+              200);
+    EXPECT_EQ(backend.asked.limit, 7u);
+    EXPECT_EQ(backend.asked.before, 99);
+    EXPECT_EQ(backend.asked.entry, 98);
+    EXPECT_EQ(backend.asked.generation, std::optional<std::uint64_t>(0));
+    EXPECT_EQ(backend.asked.object, "Service/a/b");
+    EXPECT_EQ(backend.asked.since, std::chrono::system_clock::time_point(std::chrono::seconds(1000)));
+    EXPECT_TRUE(backend.asked.refused);
+    EXPECT_TRUE(backend.asked.objects);
+    get("/v1/history");
+    EXPECT_FALSE(backend.asked.generation || backend.asked.since || backend.asked.objects);
+    for (const auto& [name, value] : std::map<std::string, std::string>{{"limit", "10001"},
+                                                                        {"before", "-1"},
+                                                                        {"id", "x"},
+                                                                        {"generation", "1e3"},
+                                                                        {"since", "yesterday"},
+                                                                        {"refused", "yes"},
+                                                                        {"object", "nonsense"}}) {
+        EXPECT_EQ(get("/v1/history", {{name, value}}).status, 400) << name;
+    }
+    EXPECT_EQ(get("/v1/history", {{"limit", "1001"}, {"objects", "1"}}).status, 400);
+}
+
+TEST_F(RouterTest, DocumentsAreShownThroughTheUnixSocketAlone) {
+    EXPECT_EQ(get("/v1/history", {}, Door::kTcp).status, 200);
+    EXPECT_EQ(get("/v1/history", {{"objects", "1"}}, Door::kTcp).status, 403);
+    EXPECT_EQ(get("/v1/diff", {{"from", "1"}}, Door::kTcp).status, 403);
+    EXPECT_EQ(get("/v1/diff", {{"from", "1"}}).body, "compared 1 now");
+    EXPECT_EQ(get("/v1/diff", {{"from", "1"}, {"to", "2"}}).body, "compared 1 2");
+    EXPECT_EQ(get("/v1/diff").status, 400);
+}
+
+TEST_F(RouterTest, ARollbackIsAPostThroughTheUnixSocketThatSaysWhereTo) {
+    const auto post = [&](std::map<std::string, std::string> query, Door door = Door::kUnix) {
+        return route(backend,
+                     {.door = door,
+                      .method = "POST",
+                      .path = "/v1/rollback",
+                      .query = query,
+                      .host = "localhost",
+                      .peer = {5, 6}},
+                     "");
+    };
+    EXPECT_EQ(post({{"generation", "12"}, {"message", "why"}, {"dry_run", "1"}}).body, "rolled back");
+    EXPECT_EQ(backend.back.generation, 12u);
+    EXPECT_EQ(backend.back.message, "why");
+    EXPECT_TRUE(backend.back.dry_run);
+    EXPECT_EQ(backend.back.peer.uid, 5);
+    EXPECT_EQ(post({{"id", "3"}}).status, 200);
+    EXPECT_EQ(backend.back.entry, 3);
+    EXPECT_EQ(post({}).status, 400);
+    EXPECT_EQ(post({{"generation", "-1"}}).status, 400);
+    EXPECT_EQ(post({{"generation", "1"}, {"dry_run", "maybe"}}).status, 400);
+    EXPECT_EQ(get("/v1/rollback").status, 405);
+    EXPECT_EQ(post({{"generation", "1"}}, Door::kTcp).status, 405);
+}
+
+TEST_F(RouterTest, NewWeightsAreAPostThroughTheUnixSocket) {
+    const auto post = [&](std::map<std::string, std::string> query, Door door = Door::kUnix) {
+        return route(
+            backend,
+            {.door = door, .method = "POST", .path = "/v1/weight", .query = query, .host = "localhost", .peer = {5, 6}},
+            "");
+    };
+    EXPECT_EQ(
+        post({{"service", "a"}, {"weights", "v1=9,v2=1"}, {"route", "r"}, {"message", "m"}, {"dry_run", "1"}}).body,
+        "weighed");
+    EXPECT_EQ(backend.weighed.service, "a");
+    EXPECT_EQ(backend.weighed.weights, "v1=9,v2=1");
+    EXPECT_EQ(backend.weighed.route, "r");
+    EXPECT_EQ(backend.weighed.message, "m");
+    EXPECT_TRUE(backend.weighed.dry_run);
+    EXPECT_EQ(backend.weighed.peer.uid, 5);
+    EXPECT_EQ(post({{"service", "a"}}).status, 400);
+    EXPECT_EQ(post({{"weights", "v1=9"}}).status, 400);
+    EXPECT_EQ(post({{"service", "a"}, {"weights", "v1=9"}, {"dry_run", "no"}}).status, 400);
+    EXPECT_EQ(get("/v1/weight").status, 405);
+    EXPECT_NE(post({{"service", "a"}, {"weights", "v1=9"}}, Door::kTcp).status, 200);
 }
 
 }  // namespace

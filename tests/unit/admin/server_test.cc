@@ -34,7 +34,7 @@ class EchoBackend : public Backend {
     Json maps() override { return Json::array(); }
     Result<Json> map(const std::string& name) override { return fail(name); }
     Result<Json> explain(const ExplainQuery&) override { return Json::object(); }
-    Result<Json> history(std::size_t) override { return Json::array(); }
+    Result<std::string> history(const HistoryQuery&) override { return "[]"; }
     Result<std::string> connections(const ConnectionsQuery&) override { return "{}"; }
     Result<Json> tail(const TailQuery&) override { return Json::object(); }
     Result<std::string> top(const TopQuery&) override { return "{}"; }

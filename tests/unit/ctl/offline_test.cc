@@ -204,10 +204,12 @@ TEST_F(CtlTest, diff_shows_texts_and_the_effect_on_weights_and_is_0_when_it_work
     ASSERT_EQ(sluice({"--config", rules_, "diff", canary}), kDone) << err_;
     EXPECT_THAT(out_, HasSubstr("replaced"));
     EXPECT_THAT(out_, HasSubstr("-       weight: 10\n+       weight: 25\n"));
-    EXPECT_THAT(out_, HasSubstr("ranker.ml.svc.cluster.local:8080: weights v45=90 v47=10 -> v45=75 v47=25"));
+    EXPECT_THAT(out_,
+                HasSubstr("Effect:\n  ranker.ml.svc.cluster.local:8080: all connections: v45 90% -> 75%, v47 10% -> "
+                          "25% (15% of connections move)\n"));
     ASSERT_EQ(sluice({"--config", rules_, "diff", put("same.yaml", virtual_service(90, 10))}), kDone);
     EXPECT_THAT(out_, HasSubstr("unchanged"));
-    EXPECT_THAT(out_, Not(HasSubstr("weights")));
+    EXPECT_THAT(out_, Not(HasSubstr("Effect")));
     EXPECT_EQ(sluice({"--config", rules_, "diff", canary, put("bad.yaml", "# one\nkind: [\n")}), kNo);
     EXPECT_THAT(err_, HasSubstr(base_ + "/bad.yaml:"));
     EXPECT_EQ(sluice({"--config", rules_, "diff", base_ + "/none.yaml"}), kUsage);
