@@ -8,20 +8,21 @@ import urllib.parse
 from sandbox import end, spawn, wait_for
 
 CONFIG = """\
-global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}
+global: {{scrape_interval: {interval}, scrape_timeout: {interval}, evaluation_interval: {interval}}}
+rule_files: {rules}
 scrape_configs:
   - {{job_name: sluiced, static_configs: [{{targets: ["{target}"]}}]}}
 """
 
 
 class Prometheus:
-    """Listens at (host, port), keeps its data below `directory`."""
+    """Listens at (host, port), keeps its data below `directory`. `rules`: files of rules."""
 
-    def __init__(self, directory, address, target, interval="500ms"):
+    def __init__(self, directory, address, target, interval="500ms", rules=()):
         directory = pathlib.Path(directory)
         self.address = address
         config = directory / "prometheus.yml"
-        config.write_text(CONFIG.format(interval=interval, target=target))
+        config.write_text(CONFIG.format(interval=interval, target=target, rules=json.dumps([str(path) for path in rules])))
         self.log = open(directory / "prometheus.log", "wb")
         self.process = spawn(
             ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'tsdb'}",
