@@ -29,9 +29,10 @@ all: setup-if-missing products ## build sluiced and sluice into build/
 setup: ## install what is missing (idempotent, needs root)
 	scripts/setup
 
-demo: all ## run the main job: a canary moved live in the kernel, then the rules that look into requests
+demo: all ## run the main job: a canary moved live in the kernel, the rules that look into requests, canaries that run by themselves
 	scripts/demo
 	scripts/demo-requests
+	scripts/demo-canary
 
 test: all ## all tests: unit, bpf, end to end, short fuzzing
 	tests/run
