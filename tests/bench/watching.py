@@ -1,13 +1,16 @@
 """What watching HTTP answers costs: the same keep-alive traffic with --observe on, off, and without mesh.
 
 Two agents side by side, each on a cgroup of its own, so that blocks alternate within a minute. BPF time is read in runs
-of its own, because timing it costs too.
+of its own, because timing it costs too: the kernel's clock is measured on programs that do nothing (empty.bpf.c), in turn
+with ours, and BPF times are given gross and net of it.
 """
+import json
 import pathlib
+import statistics
 
 import generate
-from place import Agent, bpf_stats, program_counts, ratios
-from sandbox import Cgroup, end
+from place import Agent, BPFTOOL, bpf_stats, program_counts, ratios
+from sandbox import BpfMount, Cgroup, end, run
 
 PORT = 9001
 CONNECTIONS = (1, 32, 256)
@@ -29,12 +32,34 @@ def cpu_seconds(process):
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+class Empty:
+    """Programs that do nothing on the packets of a cgroup of their own."""
+
+    def __init__(self, bench):
+        self.cgroup = bench.cleanup.owns(Cgroup.create("sl-bench-empty"))
+        bpffs = bench.cleanup.owns(BpfMount(bench.folder / "empty-bpf"))
+        run(BPFTOOL, "prog", "loadall", bench.build / "bench/empty.bpf.o", bpffs.path / "empty")
+        self.pins = {name: bpffs.path / "empty" / name for name in PACKETS}
+        for name, pin in self.pins.items():
+            run(BPFTOOL, "cgroup", "attach", self.cgroup.path, f"cgroup_inet_{name.removeprefix('sl_')}", "pinned", pin)
+
+    def counts(self):
+        shown = {name: json.loads(run(BPFTOOL, "-j", "prog", "show", "pinned", pin).stdout) for name, pin in self.pins.items()}
+        return {name: (one.get("run_cnt", 0), one.get("run_time_ns", 0)) for name, one in shown.items()}
+
+
 class Traffic:
-    def __init__(self, bench, server, cgroups):
-        self.bench, self.server, self.cgroups = bench, server, cgroups
+    def __init__(self, bench, server, cgroups, empty):
+        self.bench, self.server, self.empty = bench, server, empty
+        self.cgroups = cgroups | {"empty": empty.cgroup}
+
+    def counts(self, place):
+        """{program: (runs, nanoseconds)} of the packet programs on that cgroup."""
+        return self.empty.counts() if place == "empty" else program_counts(self.cgroups[place])
 
     def block(self, place, connections, body, seconds):
-        to = f"{generate.endpoint(0, 0, 2)}:{PORT}" if place in ("none", "unmeshed") else f"{generate.vip(0)}:{generate.SERVICE_PORT}"
+        direct = place in ("none", "unmeshed", "empty")
+        to = f"{generate.endpoint(0, 0, 2)}:{PORT}" if direct else f"{generate.vip(0)}:{generate.SERVICE_PORT}"
         before = cpu_seconds(self.server)
         got = self.bench.ask("http_ask", self.cgroups[place], "--to", to, "--connections", connections, "--bytes", body,
                              "--seconds", seconds)
@@ -45,16 +70,34 @@ class Traffic:
 def bpf_cost(traffic, place, connections, body, seconds):
     """Runs and nanoseconds of the packet programs, a request."""
     with bpf_stats():
-        cgroup = traffic.cgroups[place]
         traffic.block(place, connections, body, 0.3)
-        before = program_counts(cgroup)
+        before = traffic.counts(place)
         got = traffic.block(place, connections, body, seconds)
-        after = program_counts(cgroup)
+        after = traffic.counts(place)
     cost = {}
     for name in PACKETS:
         runs, ns = (after[name][i] - before[name][i] for i in (0, 1))
         cost[name] = {"runs": runs / got["requests"], "ns_a_run": ns / runs if runs else 0, "ns": ns / got["requests"]}
     return {"requests": got["requests"], "total_ns": sum(one["ns"] for one in cost.values()), "programs": cost}
+
+
+def bpf_costs(traffic, connections, body, seconds, rounds):
+    """Medians of each place's cost, measured in turn; `net_ns` is without what as many runs of an empty program take."""
+    places = {"bpf": "on", "unmeshed": "unmeshed", "empty": "empty"}
+    taken = {what: [] for what in places}
+    for _ in range(rounds):
+        for what, place in places.items():
+            taken[what].append(bpf_cost(traffic, place, connections, body, seconds))
+    costs = {}
+    for what, rows in taken.items():
+        programs = {name: {key: statistics.median(row["programs"][name][key] for row in rows) for key in ("runs", "ns_a_run", "ns")}
+                    for name in PACKETS}
+        costs[what] = {"requests": sum(row["requests"] for row in rows), "programs": programs,
+                       "total_ns": statistics.median(row["total_ns"] for row in rows)}
+    clock = {name: one["ns_a_run"] for name, one in costs["empty"]["programs"].items()}
+    for cost in (costs["bpf"], costs["unmeshed"]):
+        cost["net_ns"] = cost["total_ns"] - sum(one["runs"] * clock[name] for name, one in cost["programs"].items())
+    return costs
 
 
 def measure(bench, seconds, rounds):
@@ -70,7 +113,7 @@ def measure(bench, seconds, rounds):
             (agent.config / "rules.yaml").write_text(rules())
             agent.launch()
             agent.wait_ready()
-        traffic = Traffic(bench, server, cgroups)
+        traffic = Traffic(bench, server, cgroups, Empty(bench))
         measures = {"throughput": lambda got: got["requests"] / got["seconds"], "cpu": lambda got: got["cpu_us"],
                     "latency_p50": lambda got: got["latency_us"]["p50"]}
         for body in BODIES:
@@ -83,8 +126,7 @@ def measure(bench, seconds, rounds):
                 alone = traffic.block("none", connections, body, seconds)
                 rows.append({"connections": connections, "body": body,
                              "measures": {name: {**ratios(runs, of, "off", "on"), "none": of(alone)} for name, of in measures.items()},
-                             "bpf": bpf_cost(traffic, "on", connections, body, seconds),
-                             "unmeshed": bpf_cost(traffic, "unmeshed", connections, body, seconds)})
+                             **bpf_costs(traffic, connections, body, seconds / 2, rounds)})
     finally:
         for agent in agents:
             agent.stop()
@@ -101,10 +143,12 @@ def show(rows):
             print(f"{row['connections']:>6} {row['body']:>8} {name:<12} {got['none']:>10.1f} {got['off']:>10.1f} {got['on']:>10.1f}"
                   f"   {texts[0]:<24} {texts[1]:<24}")
     print("(throughput: requests a second; cpu: microseconds of client and server a request; latency: microseconds)")
-    print("\nBPF time of packets a request, ns (bpf_stats on)")
+    print("\nBPF time of packets a request, ns (bpf_stats on): gross, and net of what the runs of an empty program take; medians")
+    print(f"{'conns':>6} {'octets':>8} {'packets':<9} {'gross':>9} {'net':>9}")
     for row in rows:
-        for what in ("bpf", "unmeshed"):
+        for what in ("bpf", "unmeshed", "empty"):
             got = row[what]
             programs = ", ".join(f"{name} {one['ns']:.0f} ({one['runs']:.1f} runs of {one['ns_a_run']:.0f})"
                                  for name, one in got["programs"].items())
-            print(f"{row['connections']:>6} {row['body']:>8} {'watched' if what == 'bpf' else what:<9} {got['total_ns']:>9.0f}: {programs}")
+            net = f"{got['net_ns']:.0f}" if "net_ns" in got else ""
+            print(f"{row['connections']:>6} {row['body']:>8} {'watched' if what == 'bpf' else what:<9} {got['total_ns']:>9.0f} {net:>9}: {programs}")

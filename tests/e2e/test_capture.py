@@ -1,4 +1,6 @@
 """Clients that dial a service as ever reach the agent's proxy, in whatever network namespace they are."""
+import pathlib
+
 import pytest
 
 import rules
@@ -41,6 +43,18 @@ def test_connections_to_servers_are_made_in_the_clients_network_namespace(mesh, 
     assert service.ask(PREMIUM, count=2) == ["v47"] * 2
     facts = service.capture()
     assert facts["namespaces"] == 2 and not facts["errors"] and facts["processes_denied"] == 0, facts
+
+
+def test_the_workers_carry_requests_without_any_capability(mesh, netns):
+    service = started(mesh, netns())
+    wait_for(lambda: service.ask(PREMIUM) == ["v47"], "capture in the namespace")
+    held = {}
+    for task in pathlib.Path(f"/proc/{mesh.agent.pid}/task").iterdir():
+        fields = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
+        held.setdefault(fields["Name"], set()).update(int(fields[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb"))
+    workers = {name: caps for name, caps in held.items() if name.startswith("sluice-w")}
+    assert workers and all(caps == {0} for caps in workers.values()), held
+    assert held["sluiced"] != {0}, "the control thread needs its own"
 
 
 def test_a_namespace_that_everybody_left_is_left_by_the_agent_too(mesh, netns):

@@ -1,6 +1,6 @@
 """Many requests while servers fail, endpoints are ejected and rules change: each gets its own answer, once, or a
 visible failure; and memory stays. SLUICE_SOAK=N asks N requests in place of 20,000: a million with release binaries, a
-tenth of that with sanitizers."""
+tenth of that with sanitizers. SLUICE_BIN=build/tsan/bin: ThreadSanitizer looks at all threads of the agent meanwhile."""
 import json
 import os
 import subprocess
@@ -86,5 +86,7 @@ def test_every_answer_is_its_requests_and_memory_stays(tmp_path, io, monkeypatch
         warm = max(memory[4:8])
         assert memory[-1] < warm * 1.1 + (16 << 20), [m >> 20 for m in memory]
         wait_for(lambda: mesh.active()[0] == 0, "no request is counted as under way at the end")
+        status = mesh.stop()
+        assert status == 0 and "Sanitizer" not in mesh.log_text(), (status, mesh.log_text()[-20_000:])
     finally:
         mesh.remove()
