@@ -1,5 +1,8 @@
 """Clients that dial a service as ever reach the agent's proxy, in whatever network namespace they are."""
+import multiprocessing
 import pathlib
+import threading
+import time
 
 import pytest
 
@@ -90,30 +93,38 @@ def test_rules_that_nobody_may_go_around_refuse_without_the_agent(mesh):
 
 def test_no_moment_is_without_a_route_while_the_agent_comes_and_goes(mesh):
     service = started(mesh)
+    fell_back = multiprocessing.Event()
 
     def ask_on():
-        """One connection a request, until the agent was killed and came back."""
-        import time
-        seen, failed, end = [], 0, time.monotonic() + 6
+        """(begun, answer) of requests, each on its own connection, until the agent was gone and is back."""
+        seen, end = [], time.monotonic() + 40
         while time.monotonic() < end:
+            begun = time.monotonic()
             try:
-                seen += ask(service.to, PREMIUM)
+                (answer,) = ask(service.to, PREMIUM)
             except OSError:
-                failed += 1  # under way in the proxy when it ended
-                seen.append("cut")
-        return seen, failed
+                answer = "cut"
+            seen.append((begun, answer))
+            if answer == "v45":
+                fell_back.set()
+            elif answer == "v47" and fell_back.is_set():
+                break
+        return seen
 
-    import threading
     result = {}
     client = threading.Thread(target=lambda: result.update(seen=inside(ask_on, mesh.clients)))
     client.start()
     wait_for(lambda: service.counted("captured") > 50, "traffic")
     mesh.kill()
+    gone = time.monotonic()
+    assert fell_back.wait(20), "no request went without the agent"
     mesh.start()
     client.join()
-    seen, failed = result["seen"]
-    assert failed <= 1 and set(seen) <= {"v45", "v47", "cut"}, set(seen)
-    assert seen[0] == "v47" and seen[-1] == "v47" and "v45" in seen
+    answers = [answer for _, answer in result["seen"]]
+    assert answers[0] == "v47" and answers[-1] == "v47", answers[-5:]
+    # What was inside the proxy, or on its way to it, ends with it; nothing that began later does.
+    later = {answer for begun, answer in result["seen"] if begun > gone}
+    assert later == {"v45", "v47"} and set(answers) <= {"v45", "v47", "cut", "refused"}, (later, set(answers))
 
 
 def test_clients_see_the_rules_of_their_own_namespace(mesh):
