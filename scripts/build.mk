@@ -2,12 +2,13 @@
 #   release  what ships            asan  tests: ASan + UBSan            tsan  tests of threaded code
 WARN := -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough
 CXXFLAGS_common := -std=c++23 $(WARN) -MMD -MP -Iuserspace -Iinclude -I. -I$(BUILD)/gen -fno-omit-frame-pointer
-CXXFLAGS_release := $(CXXFLAGS_common) -g -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -ffunction-sections
-# Line tables are what a sanitizer's report needs; the rest of -g is a fifth of the time to compile.
+# Line tables are what a backtrace and a sanitizer's report need; the rest of -g is a quarter of the time to compile.
+CXXFLAGS_release := $(CXXFLAGS_common) -g1 -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -ffunction-sections
 CXXFLAGS_asan := $(CXXFLAGS_common) -g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 CXXFLAGS_tsan := $(CXXFLAGS_common) -g1 -O1 -fsanitize=thread
-# Tests themselves are not optimised, which halves the time to compile them; what they test is. Those of bpf/lib include it.
-$(BUILD)/asan/tests/%.o: CXXFLAGS_asan := $(filter-out -O1,$(CXXFLAGS_asan)) -O0
+# Tests themselves and the command are not optimised, which halves the time to compile them; what else is tested is. Tests of
+# bpf/lib include it.
+$(BUILD)/asan/tests/%.o $(BUILD)/asan/userspace/ctl/%.o: CXXFLAGS_asan := $(filter-out -O1,$(CXXFLAGS_asan)) -O0
 $(BUILD)/tsan/tests/%.o: CXXFLAGS_tsan := $(filter-out -O1,$(CXXFLAGS_tsan)) -O0
 $(BUILD)/asan/tests/unit/lib/%.o: CXXFLAGS_asan := $(CXXFLAGS_asan)
 $(BUILD)/tsan/tests/unit/lib/%.o: CXXFLAGS_tsan := $(CXXFLAGS_tsan)
