@@ -80,9 +80,8 @@ struct Stream::State {
         bool blocked = false;   // the kernel took less than all; it tells when there is room
         // io_uring
         bool asked = false;       // the kernel connects
-        bool multishot = false;   // receives until told to stop
-        bool cancelling = false;  // … and was told so
-        bool paced = false;       // receives one buffer at a time, because its user stops reading
+        bool cancelling = false;  // the kernel, which receives until told to stop, was told so
+        bool paced = false;       // received by calls instead, because its user stops reading
         bool sending = false;
         bool watched = false;  // after FIN the kernel tells of a reset
     } is;

@@ -29,6 +29,7 @@ class UringCore final : public Core {
     static constexpr std::uint64_t kFewBuffers =
         64;                                        // in it at first, as few stay in the cache; doubled when it runs dry
     static constexpr std::size_t kParts = 32;      // of one sendmsg
+    static constexpr std::size_t kPull = 8;        // buffers of one recvmsg
     static constexpr std::size_t kMessages = 256;  // sendmsg in one submission
     static constexpr std::uint16_t kGroup = 0;
 
@@ -52,6 +53,8 @@ class UringCore final : public Core {
     void arm_wake();
     void arm(Listener::State& listener);
     void arm(Stream::State& stream);
+    void pull(Stream::State& stream);
+    void ended(Stream::State& stream, int error);
     void watch(Stream::State& stream);
     void watched(Stream::State& stream);
     void cancel(std::uint64_t owner);

@@ -16,13 +16,58 @@ void UringCore::arm(Stream::State& stream) {
     sqe->user_data = owner;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = kGroup;
-    stream.is.multishot = !stream.is.paced;
-    if (stream.is.multishot) {
-        sqe->ioprio |= IORING_RECV_MULTISHOT;
-    }
+    sqe->ioprio |= IORING_RECV_MULTISHOT;
     stream.is.armed = true;
     stream.is.cancelling = false;
     ++stream.pins;
+}
+
+// Receives at once what is there, up to kPull buffers. A stream whose user stops reading is received so: by as much as
+// it may take, which is little enough to bound what waits and enough to be sent on in large segments.
+void UringCore::pull(Stream::State& stream) {
+    std::array<Slice, kPull> buffers;
+    std::array<iovec, kPull> parts;
+    std::size_t count = 0;
+    for (Buffer* buffer; count < kPull && (buffer = pool_.take()) != nullptr; ++count) {
+        buffers[count] = Slice(buffer, 0, buffer->capacity);
+        parts[count] = {buffer->octets, buffer->capacity};
+    }
+    if (count == 0) {
+        return starve(stream);
+    }
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = count;
+    ssize_t got;
+    do {
+        ++stats_.system_calls;
+        got = ::recvmsg(stream.fd, &message, MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0) {
+        stream.is.paced = false;
+        if (got < 0 && errno == EAGAIN) {
+            return mark_dirty(stream);
+        }
+        return ended(stream, got < 0 ? errno : 0);
+    }
+    auto left = static_cast<std::size_t>(got);
+    for (std::size_t i = 0; left > 0; ++i) {
+        const std::size_t size = std::min(left, buffers[i].size());
+        stream.held.push(buffers[i].part(0, size));
+        left -= size;
+    }
+    stream.is.paced = static_cast<std::size_t>(got) == count * pool_.octets();
+    stream.is.paced ? mark_ready(stream) : mark_dirty(stream);
+}
+
+// Nothing more is received: FIN, or an error.
+void UringCore::ended(Stream::State& stream, int error) {
+    stream.is.ended = true;
+    if (error != 0) {
+        fail_stream(stream, error);
+    } else {
+        watch(stream);
+    }
 }
 
 // Behind FIN nothing is received that would tell of a reset. Errors and hang-ups are reported unasked.
@@ -58,9 +103,6 @@ void UringCore::received(Stream::State& stream, int result, std::uint32_t flags)
         return;
     }
     if (result > 0) {
-        if (!stream.is.multishot && static_cast<std::uint32_t>(result) < pool_.octets()) {
-            stream.is.paced = false;
-        }
         if (stream.is.read_on && stream.held.empty()) {
             stream.handler->on_data(std::move(data));
         } else {
@@ -77,12 +119,7 @@ void UringCore::received(Stream::State& stream, int result, std::uint32_t flags)
             starve(stream);
         }
     } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
-        stream.is.ended = true;
-        if (result < 0) {
-            fail_stream(stream, -result);
-        } else {
-            watch(stream);
-        }
+        ended(stream, -result);
     }
     if (!more && stream.live()) {
         mark_dirty(stream);
@@ -91,8 +128,16 @@ void UringCore::received(Stream::State& stream, int result, std::uint32_t flags)
 }
 
 void UringCore::deliver(Stream::State& stream) {
-    while (stream.live() && stream.is.read_on && !stream.held.empty()) {
-        stream.handler->on_data(stream.held.pop());
+    const auto reads = [&stream] { return stream.live() && stream.is.read_on; };
+    const auto give = [&] {
+        while (reads() && !stream.held.empty()) {
+            stream.handler->on_data(stream.held.pop());
+        }
+    };
+    give();
+    if (reads() && stream.is.paced && !stream.is.armed && !stream.is.ended && !stream.is.starved) {
+        pull(stream);
+        give();
     }
     if (!stream.live() || !stream.held.empty()) {
         return;
@@ -200,8 +245,8 @@ void UringCore::settle(Stream::State& stream) {
     }
     if (stream.live()) {
         if (stream.is.read_on && !stream.is.armed && !stream.is.ended && !stream.is.starved) {
-            arm(stream);
-        } else if (!stream.is.read_on && stream.is.armed && stream.is.multishot && !stream.held.empty() &&
+            stream.is.paced ? mark_ready(stream) : arm(stream);
+        } else if (!stream.is.read_on && stream.is.armed && !stream.held.empty() &&
                    !std::exchange(stream.is.cancelling, true)) {
             cancel(tagged(&stream, kReceive));
         }
