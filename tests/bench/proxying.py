@@ -17,6 +17,7 @@ from watching import cpu_seconds
 RIVALS = pathlib.Path(__file__).resolve().parent / "rivals"
 BODIES = (1024, 65536, 1_000_000)
 CONNECTIONS = (1, 32, 256)
+WARM_RATE = 250e6  # octets a second that even the slowest carries: an answer a connection before any is counted
 SERVERS = {"V45": ("127.0.0.1", 9101), "V47": ("127.0.0.2", 9101)}
 
 
@@ -177,7 +178,7 @@ def measure(bench, seconds, rounds, bodies=BODIES, connections=CONNECTIONS, plac
                 all_names = ["none", *names]
                 runs = {name: [] for name in all_names}
                 for name in all_names:
-                    traffic.block(name, count, body, 0.2)  # warm
+                    traffic.block(name, count, body, max(0.2, count * body / WARM_RATE))
                 for turn in range(rounds):
                     for name in all_names if turn % 2 == 0 else reversed(all_names):
                         runs[name].append(traffic.block(name, count, body, seconds))
