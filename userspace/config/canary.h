@@ -22,6 +22,7 @@ struct Gate {
     // How much worse than the champion in the same window. errorRate: added to its rate (0.005 is half a percentage
     // point). latency, query: a part of its value (0.1 is 10% more).
     std::optional<double> regression;
+    double tolerance = 0;    // latency: seconds more than the champion that count for nothing, whatever part they are
     double quantile = 0.99;  // latency
     // query: PromQL. With "{{version}}" in it, it is asked once for each version; else once, and the element of the
     // answer whose `version_label` is the version is its value. With champion_query, `query` is the challenger's alone.

@@ -30,7 +30,7 @@ void read_failures(const Value& value, Gate& gate) {
 void read_timeout(const Value& value, Gate& gate) {
     const auto timeout = value.duration();
     if (timeout && *timeout > kLongestTimeout) {
-        value.wrong("at most 1m is allowed: nothing else is looked at meanwhile");
+        value.wrong("at most 1m is allowed");
     }
     gate.timeout = timeout.value_or(gate.timeout);
 }
@@ -62,6 +62,11 @@ constexpr Field<Gate> kLatency[] = {
          gate.max = duration ? std::optional(seconds(*duration)) : std::nullopt;
      }},
     {"regression", [](const Value& value, Gate& gate) { gate.regression = part(value, 10'000); }},
+    {"tolerance",
+     [](const Value& value, Gate& gate) {
+         const auto duration = value.duration();
+         gate.tolerance = duration ? seconds(*duration) : 0;
+     }},
 };
 
 constexpr Field<Gate> kQuery[] = {
@@ -136,6 +141,9 @@ constexpr Field<GateReader> kGate[] = {
          reader.is(Gate::Kind::kLatency, "latency");
          if (read_fields(value, kLatency, reader.out)) {
              needs_bound(value, "max (a duration) or regression (percent)");
+             if (value.has("tolerance") && !value.has("regression")) {
+                 value.error_at_key("tolerance has no effect without regression");
+             }
          }
      }},
     {"query",

@@ -50,7 +50,8 @@ void latency_result(const Gate& gate, const Seen& seen, std::uint64_t wanted, Ga
         beside(champion.offered(), seen.challenger_durations ? seen.challenger_durations->offered() : 0, wanted);
     made.champion = champion.quantile(gate.quantile);
     made.challenger = made.champion ? std::optional(*made.champion * kWorseLatency) : std::nullopt;
-    made.power = latency_power(champion, wanted, gate.quantile, gate.max, gate.regression, kWorseLatency, *made.level,
+    const auto allowed = gate.regression ? std::optional(Allowed{*gate.regression, gate.tolerance}) : std::nullopt;
+    made.power = latency_power(champion, wanted, gate.quantile, gate.max, allowed, kWorseLatency, *made.level,
                                made.champion_sample);
     made.text = fmt::format("a {} that is {} worse", quantile_text(gate.quantile), percent_text(kWorseLatency - 1));
 }

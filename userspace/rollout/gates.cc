@@ -88,10 +88,13 @@ Measured measure_latency(const config::Canary& canary, const Gate& gate, const S
                               fmt::format("{}, {} allowed", now, seconds_text(*gate.max))});
     }
     if (gate.regression && made.champion) {
-        made.tests.push_back({made.champion, *made.champion * (1 + *gate.regression),
-                              latency_regression_p(champion, challenger, q, *gate.regression),
-                              fmt::format("{} against the champion's {}, {} more allowed", now,
-                                          seconds_text(*made.champion), percent_text(*gate.regression))});
+        const Allowed allowed{*gate.regression, gate.tolerance};
+        const double bound = allowed.of(*made.champion);
+        const bool tolerated = bound > *made.champion * (1 + *gate.regression);
+        made.tests.push_back(
+            {made.champion, bound, latency_regression_p(champion, challenger, q, allowed),
+             fmt::format("{} against the champion's {}, {} more allowed", now, seconds_text(*made.champion),
+                         tolerated ? seconds_text(gate.tolerance) : percent_text(*gate.regression))});
     }
     return made;
 }

@@ -45,8 +45,8 @@ double regression_power(std::uint64_t requests1, double rate1, std::uint64_t req
 }
 
 // Of the exceedance test, against `control` of the champion's.
-double control_power(const Durations& champion, std::uint64_t control, std::uint64_t requests, double q, double factor,
-                     double true_factor, double level) {
+double control_power(const Durations& champion, std::uint64_t control, std::uint64_t requests, double q,
+                     const Allowed& allowed, double true_factor, double level) {
     const std::uint64_t rank = control_rank(q, control);
     const std::uint64_t least = first_of(
         0, requests + 1, [&](std::uint64_t above) { return exceedance_tail(above, requests, rank, control) < level; });
@@ -55,21 +55,21 @@ double control_power(const Durations& champion, std::uint64_t control, std::uint
         // Where the control would lie among what the champion does now: beta (rank, control - rank + 1).
         const double at =
             beta_quantile(static_cast<double>(rank), static_cast<double>(control - rank + 1), (i + 0.5) / kOutcomes);
-        sum +=
-            binomial_tail(least, requests, champion.share_above(factor * champion.control(at)->seconds / true_factor));
+        sum += binomial_tail(least, requests,
+                             champion.share_above(allowed.of(champion.control(at)->seconds) / true_factor));
     }
     return sum / kOutcomes;
 }
 
 // With both in the champion's buckets. That both bounds reject is at least as likely as if they had nothing in common.
-double bucket_power(const Durations& champion, std::uint64_t control, std::uint64_t requests, double q, double factor,
-                    double true_factor, double level) {
+double bucket_power(const Durations& champion, std::uint64_t control, std::uint64_t requests, double q,
+                    const Allowed& allowed, double true_factor, double level) {
     const std::vector<double>& bounds = champion.bounds();
     const auto upper = std::lower_bound(bounds.begin(), bounds.end(), champion.control(q)->seconds);
     double power = 1;
     for (auto bound = upper == bounds.begin() ? upper : upper - 1; bound <= upper; ++bound) {
         const double before = static_cast<double>(champion.above(*bound).count) / static_cast<double>(champion.count());
-        const double after = champion.share_above(champion.above(factor * *bound).bound / true_factor);
+        const double after = champion.share_above(champion.above(allowed.of(*bound)).bound / true_factor);
         power *= regression_power(control, before, requests, 0, after, level);
     }
     return power;
@@ -96,7 +96,7 @@ double error_power(const Errors& champion, std::uint64_t requests, std::optional
 }
 
 double latency_power(const Durations& champion, std::uint64_t requests, double q, std::optional<double> max,
-                     std::optional<double> regression, double true_factor, double level,
+                     std::optional<Allowed> allowed, double true_factor, double level,
                      std::uint64_t champion_requests) {
     const std::uint64_t seen = champion.count();
     if (seen == 0) {
@@ -108,12 +108,11 @@ double latency_power(const Durations& champion, std::uint64_t requests, double q
             0, requests + 1, [&](std::uint64_t above) { return binomial_tail(above, requests, 1 - q) < level; });
         power = binomial_tail(least, requests, champion.share_above(champion.above(*max).bound / true_factor));
     }
-    if (regression) {
-        const double factor = 1 + *regression;
+    if (allowed) {
         const std::uint64_t control = champion_requests == 0 ? seen : champion_requests;
         power = std::max(power, champion.bounds().empty()
-                                    ? control_power(champion, control, requests, q, factor, true_factor, level)
-                                    : bucket_power(champion, control, requests, q, factor, true_factor, level));
+                                    ? control_power(champion, control, requests, q, *allowed, true_factor, level)
+                                    : bucket_power(champion, control, requests, q, *allowed, true_factor, level));
     }
     return power;
 }

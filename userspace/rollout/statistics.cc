@@ -14,13 +14,14 @@ Errors sane(const Errors& seen) {
 }
 
 // Both in the same buckets. `quantile`: the upper bound of the bucket with the champion's.
-double bucket_regression_p(const Durations& champion, const Durations& challenger, double quantile, double factor) {
+double bucket_regression_p(const Durations& champion, const Durations& challenger, double quantile,
+                           const Allowed& allowed) {
     const std::vector<double>& bounds = champion.bounds();
     const auto upper = std::lower_bound(bounds.begin(), bounds.end(), quantile);
     double p = 0;
     for (auto bound = upper == bounds.begin() ? upper : upper - 1; bound <= upper; ++bound) {
         const std::uint64_t before = champion.above(*bound).count;
-        const std::uint64_t after = challenger.above(factor * *bound).count;
+        const std::uint64_t after = challenger.above(allowed.of(*bound)).count;
         p = std::max(p, hypergeometric_tail(after, challenger.count(), champion.count(), before + after));
     }
     return p;
@@ -49,15 +50,15 @@ double latency_bound_p(const Durations& challenger, double q, double max) {
     return binomial_tail(challenger.above(max).count, challenger.count(), 1 - q);
 }
 
-double latency_regression_p(const Durations& champion, const Durations& challenger, double q, double regression) {
+double latency_regression_p(const Durations& champion, const Durations& challenger, double q, const Allowed& allowed) {
     const std::optional<Durations::Control> control = champion.control(q);
     if (!control) {
         return 1;
     }
     if (!champion.bounds().empty() && champion.bounds() == challenger.bounds()) {
-        return bucket_regression_p(champion, challenger, control->seconds, 1 + regression);
+        return bucket_regression_p(champion, challenger, control->seconds, allowed);
     }
-    const std::uint64_t above = challenger.above((1 + regression) * control->seconds).count;
+    const std::uint64_t above = challenger.above(allowed.of(control->seconds)).count;
     return exceedance_tail(above, challenger.count(), control->rank, champion.count());
 }
 

@@ -6,6 +6,7 @@
 // outage that fails a thousand requests is a thousand failures to them.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -73,14 +74,20 @@ double error_bound_p(const Errors& challenger, double max);
 double error_regression_p(const Errors& champion, const Errors& challenger, double margin);
 // p of "quantile q is at most `max` seconds": the count above `max` is binomial with at most 1 - q.
 double latency_bound_p(const Durations& challenger, double q, double max);
-// p of "the challenger's durations are at most (1 + regression) times the champion's, as seen at quantile q": how many
-// of the challenger's lie above that many times the champion's order statistic for q is beta-binomial (Mathisen 1943,
-// the control-quantile or exceedance test), exactly so for any continuous distribution. Equal durations count for the
-// challenger: ties make p greater, never smaller.
+// How much longer than the champion's the challenger's durations may be: a part of them (0.1 is 10%), and so many
+// seconds at least.
+struct Allowed {
+    double part = 0, seconds = 0;
+    double of(double champion) const { return std::max((1 + part) * champion, champion + seconds); }
+};
+// p of "the challenger's durations are at most what is allowed by the champion's, as seen at quantile q": how many of
+// the challenger's lie above what the champion's order statistic for q allows is beta-binomial (Mathisen 1943, the
+// control-quantile or exceedance test), exactly so for any continuous distribution, as what is allowed rises with the
+// champion's. Equal durations count for the challenger: ties make p greater, never smaller.
 // With both in the same buckets: Fisher's test of the champion's above a bound and the challenger's above the first
-// bound that is at least (1 + regression) times it, at both bounds of the bucket that holds the champion's quantile;
-// the greater p counts, so that the data's choice of the bucket is of no advantage.
-double latency_regression_p(const Durations& champion, const Durations& challenger, double q, double regression);
+// bound that is at least what it allows, at both bounds of the bucket that holds the champion's quantile; the greater p
+// counts, so that the data's choice of the bucket is of no advantage.
+double latency_regression_p(const Durations& champion, const Durations& challenger, double q, const Allowed& allowed);
 
 // The chance that the same test at `level` finds a challenger that is worse by so much, given what the champion does
 // now. `requests`: how many of the challenger's there would be. `champion_requests`: how many of the champion's; 0: as
@@ -89,7 +96,7 @@ double error_power(const Errors& champion, std::uint64_t requests, std::optional
                    std::optional<double> margin, double true_rate, double level, std::uint64_t champion_requests = 0);
 // `true_factor`: the challenger's durations are those of the champion, times so much.
 double latency_power(const Durations& champion, std::uint64_t requests, double q, std::optional<double> max,
-                     std::optional<double> regression, double true_factor, double level,
+                     std::optional<Allowed> allowed, double true_factor, double level,
                      std::uint64_t champion_requests = 0);
 
 // How the chance of a wrong rollback is spent: (1 - confidence) over all tests of all stages alike (Bonferroni), half

@@ -89,6 +89,8 @@ TEST(CanaryTest, GatesOfRequests) {
     EXPECT_DOUBLE_EQ(*tail.regression, 0.1);
     EXPECT_DOUBLE_EQ(gate("{latency: {max: 1s}}").quantile, 0.99);
     EXPECT_FALSE(gate("{latency: {max: 1s}}").regression);
+    EXPECT_EQ(gate("{latency: {regression: 10}}").tolerance, 0);
+    EXPECT_DOUBLE_EQ(gate("{latency: {regression: 10, tolerance: 2ms}}").tolerance, 0.002);
 }
 
 TEST(CanaryTest, GatesThatAsk) {

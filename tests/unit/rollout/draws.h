@@ -81,11 +81,11 @@ class Lognormal {
     std::vector<double> values_;
 };
 
-// n latencies, each times `factor`.
-inline Durations sample(Draws& draws, const Lognormal& shape, std::uint64_t n, double factor) {
+// n latencies, each times `factor` and `more` seconds longer.
+inline Durations sample(Draws& draws, const Lognormal& shape, std::uint64_t n, double factor, double more = 0) {
     Durations made;
     for (std::uint64_t i = 0; i < n; ++i) {
-        made.add(shape(draws) * factor);
+        made.add(shape(draws) * factor + more);
     }
     return made;
 }

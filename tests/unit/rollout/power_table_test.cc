@@ -43,7 +43,7 @@ Durations lognormal(double sigma) {
 
 Power latency(Durations champion, double q, double regression) {
     return [champion = std::move(champion), q, regression](std::uint64_t requests) {
-        return latency_power(champion, requests, q, std::nullopt, regression, kWorseLatency, kLevel,
+        return latency_power(champion, requests, q, std::nullopt, Allowed{regression}, kWorseLatency, kLevel,
                              kBeside * requests);
     };
 }

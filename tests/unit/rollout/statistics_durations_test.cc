@@ -23,7 +23,7 @@ TEST(StatisticsDurations, DurationsThatAreNoneCountForNothing) {
     EXPECT_EQ(durations.above(1e300).count, 1);
     EXPECT_EQ(durations.quantile(0.99), kInfinity);
     // A champion whose control is infinite allows all.
-    EXPECT_EQ(latency_regression_p(durations, durations, 0.99, 0.1), 1);
+    EXPECT_EQ(latency_regression_p(durations, durations, 0.99, {0.1}), 1);
 }
 
 TEST(StatisticsDurations, TheReservoirIsASampleOfAll) {
@@ -106,7 +106,7 @@ TEST(StatisticsDurations, LatencyRegressionHoldsItsLevelInBuckets) {
             for (std::uint64_t i = 0; i < kDraws; ++i) {
                 const Durations champion = sample_in(bounds, draws, shape, 400, 1);
                 const Durations challenger = sample_in(bounds, draws, shape, 200, factor);
-                rejected += latency_regression_p(champion, challenger, 0.9, factor - 1) < 0.05;
+                rejected += latency_regression_p(champion, challenger, 0.9, {factor - 1}) < 0.05;
             }
             expect_at_most(rejected, kDraws, 0.05, "latency regression in buckets");
             if (factor == 1) {
@@ -129,7 +129,7 @@ TEST(StatisticsDurations, TheChoiceOfTheBucketIsNoAdvantage) {
     };
     for (std::uint64_t i = 0; i < kDraws; ++i) {
         const Durations champion = counts(4000);
-        rejected += latency_regression_p(champion, counts(2000), 0.9, 0) < 0.2;
+        rejected += latency_regression_p(champion, counts(2000), 0.9, {0}) < 0.2;
     }
     expect_at_most(rejected, kDraws, 0.2, "latency regression in buckets");
 }
@@ -138,7 +138,7 @@ TEST(StatisticsDurations, BucketsBelowTheQuantileDoNotDecide) {
     // The challenger's middle is slower, its slowest hundredth is not.
     const Durations champion = Durations::buckets({0.1, 0.25}, {9200, 750, 50});
     const Durations challenger = Durations::buckets({0.1, 0.25}, {8000, 1950, 50});
-    EXPECT_GT(latency_regression_p(champion, challenger, 0.99, 0), 0.4);
+    EXPECT_GT(latency_regression_p(champion, challenger, 0.99, {0}), 0.4);
 }
 
 TEST(StatisticsDurations, BucketsAreCountedForTheChallenger) {
@@ -152,9 +152,9 @@ TEST(StatisticsDurations, BucketsAreCountedForTheChallenger) {
         for (const double q : {0.5, 0.9, 0.99}) {
             const double bound = latency_bound_p(challenger, q, 0.11);
             EXPECT_GE(latency_bound_p(in_buckets(challenger, bounds), q, 0.11), bound);
-            const double p = latency_regression_p(champion, challenger, q, 0.1);
-            EXPECT_GE(latency_regression_p(in_buckets(champion, bounds), challenger, q, 0.1), p);
-            EXPECT_GE(latency_regression_p(champion, in_buckets(challenger, bounds), q, 0.1), p);
+            const double p = latency_regression_p(champion, challenger, q, {0.1});
+            EXPECT_GE(latency_regression_p(in_buckets(champion, bounds), challenger, q, {0.1}), p);
+            EXPECT_GE(latency_regression_p(champion, in_buckets(challenger, bounds), q, {0.1}), p);
         }
     }
 }
@@ -164,10 +164,10 @@ TEST(StatisticsDurations, BucketsShowWhatIsMuchWorse) {
     Draws draws(19);
     const std::vector<double> bounds{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1};
     const Durations champion = in_buckets(sample(draws, shape, 10'000, 1), bounds);
-    EXPECT_LT(latency_regression_p(champion, in_buckets(sample(draws, shape, 10'000, 1.5), bounds), 0.99, 0), 1e-4);
-    EXPECT_LT(latency_regression_p(champion, in_buckets(sample(draws, shape, 1000, 5), bounds), 0.99, 0.1), 1e-10);
+    EXPECT_LT(latency_regression_p(champion, in_buckets(sample(draws, shape, 10'000, 1.5), bounds), 0.99, {0}), 1e-4);
+    EXPECT_LT(latency_regression_p(champion, in_buckets(sample(draws, shape, 1000, 5), bounds), 0.99, {0.1}), 1e-10);
     // All in the same bucket as the champion's control: nothing can be said.
-    EXPECT_EQ(latency_regression_p(champion, Durations::buckets(bounds, {0, 0, 0, 0, 1000, 0, 0}), 0.99, 0.1), 1);
+    EXPECT_EQ(latency_regression_p(champion, Durations::buckets(bounds, {0, 0, 0, 0, 1000, 0, 0}), 0.99, {0.1}), 1);
 }
 
 }  // namespace

@@ -165,11 +165,30 @@ TEST(Statistics, LatencyRegressionIsCalibratedAtItsFactor) {
         for (std::uint64_t i = 0; i < kDraws; ++i) {
             const Durations champion = sample(draws, shape, 1500, 1);
             const Durations challenger = sample(draws, shape, 600, 1.1);
-            rejected += latency_regression_p(champion, challenger, q, 0.1) < 0.02;
+            rejected += latency_regression_p(champion, challenger, q, {0.1}) < 0.02;
         }
         expect_at_most(rejected, kDraws, 0.02, "latency regression");
         expect_at_least(rejected, kDraws, 0.01, "latency regression");
     }
+}
+
+TEST(Statistics, LatencyRegressionToleratesSoManySecondsWhateverPartTheyAre) {
+    const Lognormal shape(0.0003, 0.5);
+    Draws draws(16);
+    constexpr std::uint64_t kDraws = times(2000);
+    std::uint64_t rejected = 0, found = 0;
+    for (std::uint64_t i = 0; i < kDraws; ++i) {
+        const Durations champion = sample(draws, shape, 1500, 1);
+        const Durations challenger = sample(draws, shape, 600, 1, 0.001);
+        rejected += latency_regression_p(champion, challenger, 0.9, {0.1, 0.001}) < 0.02;
+        found += latency_regression_p(champion, challenger, 0.9, {0.1}) < 0.02;
+    }
+    expect_at_most(rejected, kDraws, 0.02, "latency regression with a tolerance");
+    expect_at_least(rejected, kDraws, 0.01, "latency regression with a tolerance");
+    EXPECT_EQ(found, kDraws) << "four times slower";
+    // It is a part or a time, whichever allows more.
+    EXPECT_DOUBLE_EQ((Allowed{0.1, 0.001}.of(0.005)), 0.006);
+    EXPECT_DOUBLE_EQ((Allowed{0.1, 0.001}.of(0.05)), 0.055);
 }
 
 TEST(Statistics, LatencyBoundIsCalibratedAtItsBound) {
@@ -195,9 +214,9 @@ TEST(Statistics, TiesCountForTheChallenger) {
         champion.add(11.0 / 1000);
         challenger.add(11.55 / 1000);
     }
-    EXPECT_EQ(latency_regression_p(champion, challenger, 0.99, 0.05), 1);
-    EXPECT_EQ(latency_regression_p(champion, champion, 0.5, 0), 1);
-    EXPECT_LT(latency_regression_p(champion, challenger, 0.99, 0.04), 1e-100);
+    EXPECT_EQ(latency_regression_p(champion, challenger, 0.99, {0.05}), 1);
+    EXPECT_EQ(latency_regression_p(champion, champion, 0.5, {0}), 1);
+    EXPECT_LT(latency_regression_p(champion, challenger, 0.99, {0.04}), 1e-100);
 }
 
 TEST(Statistics, LatencyRegressionHoldsItsLevelWithTies) {
@@ -215,7 +234,7 @@ TEST(Statistics, LatencyRegressionHoldsItsLevelWithTies) {
     };
     for (std::uint64_t i = 0; i < kDraws; ++i) {
         const Durations champion = stepped(800);
-        rejected += latency_regression_p(champion, stepped(400), 0.9, 0) < 0.05;
+        rejected += latency_regression_p(champion, stepped(400), 0.9, {0}) < 0.05;
     }
     expect_at_most(rejected, kDraws, 0.05, "latency regression with ties");
 }
@@ -230,9 +249,9 @@ TEST(Statistics, WithoutDataNothingIsFound) {
     EXPECT_EQ(error_regression_p({100, 0}, {0, 0}, 0.01), 1);
     EXPECT_EQ(error_regression_p({100, 0}, {0, 0}, 0), 1);
     EXPECT_EQ(latency_bound_p(none, 0.99, 0.1), 1);
-    EXPECT_EQ(latency_regression_p(none, one, 0.99, 0.1), 1);
-    EXPECT_EQ(latency_regression_p(one, none, 0.99, 0.1), 1);
-    EXPECT_EQ(latency_power(none, 100, 0.99, 0.1, 0.1, 1.2, 0.01), 0);
+    EXPECT_EQ(latency_regression_p(none, one, 0.99, {0.1}), 1);
+    EXPECT_EQ(latency_regression_p(one, none, 0.99, {0.1}), 1);
+    EXPECT_EQ(latency_power(none, 100, 0.99, 0.1, Allowed{0.1}, 1.2, 0.01), 0);
     EXPECT_EQ(error_power({0, 0}, 100, std::nullopt, 0.1, 0.5, 0.01), 0);
 }
 
