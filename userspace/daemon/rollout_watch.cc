@@ -49,8 +49,11 @@ class Tally {
 
 class VersionWatches::Watch final : public rollout::Watch {
   public:
-    Watch(VersionWatches& hub, config::ObjectPtr object)
-        : hub_(hub), object_(std::move(object)), canary_(std::get<config::Canary>(object_->spec)) {
+    Watch(VersionWatches& hub, config::ObjectPtr object, std::function<void()> answered)
+        : hub_(hub),
+          object_(std::move(object)),
+          canary_(std::get<config::Canary>(object_->spec)),
+          answered_(std::move(answered)) {
         std::lock_guard lock(hub_.mutex_);
         hub_.watches_.push_back(this);
         hub_.changed_.notify_all();
@@ -61,6 +64,8 @@ class VersionWatches::Watch final : public rollout::Watch {
     }
 
     void begin(bool mirror) override {
+        asking_ = {};
+        answers_.reset();
         since_ = Clock::now();
         const VersionPlace place = hub_.source_.place(*object_);
         for (Tally* tally : {&champion_, &challenger_, &copies_}) {
@@ -77,28 +82,31 @@ class VersionWatches::Watch final : public rollout::Watch {
         challenger_seconds_ = rollout::Durations();
     }
 
-    rollout::Seen look(std::size_t stage, std::uint32_t weight) override {
+    std::optional<rollout::Seen> look(std::size_t stage, std::uint32_t weight) override {
         const VersionPlace place = hub_.source_.place(*object_);
-        rollout::Seen seen;
-        std::string problem;
-        if (canary_.metrics_from_prometheus) {
-            const auto window = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since_);
-            auto from = rollout::ask_metrics(rollout::Prometheus(canary_.prometheus), place.host, place.names,
-                                             canary_.challenger, mirror_, window);
-            seen.champion_errors = from.champion_errors;
-            seen.challenger_errors = from.challenger_errors;
-            seen.champion_durations = std::move(from.champion_durations);
-            seen.challenger_durations = std::move(from.challenger_durations);
-            problem = std::move(from.problem);
-        } else {
-            look_here(place, seen);
+        std::optional<Answers> answers;
+        if (asks_servers()) {
+            answers = take_answers();
+            if (!answers) {
+                ask(place, {.service = place.host, .stage = stage, .weight = weight, .mirror = mirror_});
+                return std::nullopt;
+            }
         }
-        seen.asked = rollout::ask_gates(*object_, place.names,
-                                        {.service = place.host, .stage = stage, .weight = weight, .mirror = mirror_});
-        for (std::size_t i = 0; i < seen.asked.size() && !problem.empty(); ++i) {
+        rollout::Seen seen;
+        seen.asked = answers ? std::move(answers->asked) : std::vector<rollout::Seen::Asked>(canary_.gates.size());
+        if (!canary_.metrics_from_prometheus) {
+            look_here(place, seen);
+            return seen;
+        }
+        rollout::FromMetrics& from = answers->metrics;
+        seen.champion_errors = from.champion_errors;
+        seen.challenger_errors = from.challenger_errors;
+        seen.champion_durations = std::move(from.champion_durations);
+        seen.challenger_durations = std::move(from.challenger_durations);
+        for (std::size_t i = 0; i < seen.asked.size() && !from.problem.empty(); ++i) {
             using Kind = config::Gate::Kind;
             if (canary_.gates[i].kind == Kind::kErrorRate || canary_.gates[i].kind == Kind::kLatency) {
-                seen.asked[i].problem = problem;
+                seen.asked[i].problem = from.problem;
             }
         }
         return seen;
@@ -117,6 +125,45 @@ class VersionWatches::Watch final : public rollout::Watch {
     }
 
   private:
+    // What servers say; each look that has none asks anew.
+    struct Answers {
+        rollout::FromMetrics metrics;
+        std::vector<rollout::Seen::Asked> asked;
+    };
+
+    bool asks_servers() const {
+        return canary_.metrics_from_prometheus || std::ranges::any_of(canary_.gates, [](const config::Gate& gate) {
+                   return gate.kind == config::Gate::Kind::kQuery || gate.kind == config::Gate::Kind::kWebhook;
+               });
+    }
+    std::optional<Answers> take_answers() {
+        std::lock_guard lock(answers_mutex_);
+        return std::exchange(answers_, std::nullopt);
+    }
+    void ask(const VersionPlace& place, rollout::Moment moment) {
+        {
+            std::lock_guard lock(answers_mutex_);
+            if (std::exchange(asks_, true)) {
+                return;
+            }
+        }
+        asking_ = std::jthread([this, place, moment = std::move(moment), since = since_](const std::stop_token& stop) {
+            Answers answers;
+            if (canary_.metrics_from_prometheus) {
+                const auto window = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since);
+                answers.metrics = rollout::ask_metrics(rollout::Prometheus(canary_.prometheus, stop), place.host,
+                                                       place.names, canary_.challenger, moment.mirror, window);
+            }
+            answers.asked = rollout::ask_gates(*object_, place.names, moment, stop);
+            {
+                std::lock_guard lock(answers_mutex_);
+                asks_ = false;
+                answers_ = std::move(answers);
+            }
+            answered_();
+        });
+    }
+
     Result<> count(const std::string& host) {
         std::map<std::uint64_t, admin::ClusterRequests> champion, challenger, copies;
         auto counted = hub_.source_.count_versions(host, [&](const VersionCount& version) {
@@ -161,6 +208,12 @@ class VersionWatches::Watch final : public rollout::Watch {
     // Under the hub's mutex.
     std::string host_;
     rollout::Durations champion_seconds_, challenger_seconds_;
+
+    const std::function<void()> answered_;
+    std::mutex answers_mutex_;
+    bool asks_ = false;  // these two under answers_mutex_
+    std::optional<Answers> answers_;
+    std::jthread asking_;  // last: it uses all the others
 };
 
 VersionWatches::VersionWatches(VersionSource& source) : source_(source) {
@@ -178,8 +231,8 @@ VersionWatches::~VersionWatches() {
     source_.listen_to_answers({});
 }
 
-std::unique_ptr<rollout::Watch> VersionWatches::watch(const config::ObjectPtr& canary) {
-    return std::make_unique<Watch>(*this, canary);
+std::unique_ptr<rollout::Watch> VersionWatches::watch(const config::ObjectPtr& canary, std::function<void()> answered) {
+    return std::make_unique<Watch>(*this, canary, std::move(answered));
 }
 
 void VersionWatches::hear(const VersionAnswer& answer) {

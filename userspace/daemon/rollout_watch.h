@@ -66,7 +66,7 @@ class VersionWatches final : public rollout::Watches {
   public:
     explicit VersionWatches(VersionSource& source);
     ~VersionWatches() override;
-    std::unique_ptr<rollout::Watch> watch(const config::ObjectPtr& canary) override;
+    std::unique_ptr<rollout::Watch> watch(const config::ObjectPtr& canary, std::function<void()> answered) override;
 
   private:
     class Watch;

@@ -19,13 +19,9 @@ Moment now() {
 class Threaded : public Controller {
   public:
     Threaded(Host& host, Watches& watches, state::Store& store)
-        : records_(store), core_(host, watches, records_, now) {}
+        : records_(store), core_(host, watches, records_, now, [this] { call(&Threaded::answered_); }) {}
     ~Threaded() override {
-        {
-            const std::lock_guard lock(mutex_);
-            ending_ = true;
-        }
-        wake_.notify_one();
+        call(&Threaded::ending_);
         if (thread_.joinable()) {
             thread_.join();
         }
@@ -56,13 +52,7 @@ class Threaded : public Controller {
 
     Result<std::vector<View>> view(const std::string& canary) override { return core_.view(canary); }
 
-    void changed() override {
-        {
-            const std::lock_guard lock(mutex_);
-            changed_ = true;
-        }
-        wake_.notify_one();
-    }
+    void changed() override { call(&Threaded::changed_); }
 
   private:
     struct Ask {
@@ -72,18 +62,27 @@ class Threaded : public Controller {
         std::promise<Result<View>> answer;
     };
 
+    void call(bool Threaded::*why) {
+        {
+            const std::lock_guard lock(mutex_);
+            this->*why = true;
+        }
+        wake_.notify_one();
+    }
+
     void run() {
         std::unique_lock lock(mutex_);
         while (!ending_) {
             const std::deque<std::shared_ptr<Ask>> asks = std::exchange(asks_, {});
             const bool changed = std::exchange(changed_, false);
+            answered_ = false;
             lock.unlock();
             for (const auto& ask : asks) {
                 ask->answer.set_value(core_.command(ask->canary, ask->command, ask->who, ask->message));
             }
             const auto next = core_.tick(changed);
             lock.lock();
-            const auto called = [this] { return ending_ || changed_ || !asks_.empty(); };
+            const auto called = [this] { return ending_ || changed_ || answered_ || !asks_.empty(); };
             if (next) {
                 wake_.wait_until(lock, *next, called);
             } else {
@@ -96,13 +95,14 @@ class Threaded : public Controller {
         asks_.clear();
     }
 
-    StoreRecords records_;
-    Core core_;
     std::mutex mutex_;  // never held while the host is called
     std::condition_variable wake_;
-    bool ending_ = false;  // these three under mutex_
+    bool ending_ = false;  // these four under mutex_
     bool changed_ = false;
+    bool answered_ = false;
     std::deque<std::shared_ptr<Ask>> asks_;
+    StoreRecords records_;
+    Core core_;  // its watches call until they are gone
     std::thread thread_;
 };
 

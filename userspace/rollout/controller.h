@@ -40,7 +40,7 @@ class Controller {
   public:
     // Takes up what the store knows: running canaries go on where they were. References must outlive it.
     static Result<std::unique_ptr<Controller>> start(Host& host, Watches& watches, state::Store& store);
-    // Ends the thread, after the look that it may be in, and gives back the leases. Canaries stay as they are.
+    // Ends the thread, gives up what is being asked of servers, gives back the leases. Canaries stay as they are.
     virtual ~Controller() = default;
 
     // `canary`: NAME or NAMESPACE/NAME. Waits until the step is done (weights in force and recorded). Errors say what

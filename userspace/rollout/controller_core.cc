@@ -44,8 +44,10 @@ Result<config::ObjectKey> resolve(const std::string& name, const std::set<config
 
 }  // namespace
 
-Core::Core(Host& host, Watches& watches, Records& records, std::function<Moment()> clock)
-    : clock_(std::move(clock)), base_(clock_()), context_{host, watches, records, [this] { return now(); }} {}
+Core::Core(Host& host, Watches& watches, Records& records, std::function<Moment()> clock, std::function<void()> wake)
+    : clock_(std::move(clock)),
+      base_(clock_()),
+      context_{host, watches, records, [this] { return now(); }, std::move(wake)} {}
 
 // Wall-clock time that goes as the monotonic clock does.
 Moment Core::now() const {

@@ -16,7 +16,8 @@ namespace sluice::rollout {
 class Core {
   public:
     // References must outlive it.
-    Core(Host& host, Watches& watches, Records& records, std::function<Moment()> clock);
+    // `wake`: tick() is to be called, for servers have answered; any thread.
+    Core(Host& host, Watches& watches, Records& records, std::function<Moment()> clock, std::function<void()> wake);
     // Takes up what is stored.
     Result<> load();
 

@@ -87,9 +87,13 @@ bool Run::ready(const config::ObjectPtr& present) {
 
 void Run::begin_watch() {
     if (watch_ == nullptr) {
-        watch_ = context_.watches.watch(object_);
+        watch_ = context_.watches.watch(object_, [this] {
+            answered_ = true;
+            context_.wake();
+        });
     }
     watch_->begin(state_.phase == Phase::kMirror);
+    answered_ = false;
     next_look(context_.clock().steady);
 }
 
@@ -118,14 +122,15 @@ void Run::tick(const config::ObjectPtr& present, bool changed) {
         return;
     }
     // A change that did not succeed is tried again when it is time to: its failing may itself look like a change.
-    if (now < due_ && (!changed || state_.moving)) {
+    const bool answered = answered_.exchange(false);
+    const bool look = now >= due_ || answered;
+    if (!look && (!changed || state_.moving)) {
         return;
     }
     problem_.clear();
     if (!ready(present)) {
         return next_look(now);
     }
-    const bool look = now >= due_;
     if (state_.moving) {
         if (move() || !state_.moving) {
             return;
@@ -178,8 +183,10 @@ void Run::observe(const config::ObjectPtr& present, const Present& rule, bool lo
     if (look && undisturbed && running(state_.phase) && !state_.moving) {
         const bool mirror = state_.phase == Phase::kMirror;
         known.seen = watch_->look(mirror ? 0 : state_.stage + 1, state_.in_force.weight);
-        powers_ = powers(spec(), *known.seen, looks(spec(), state_.phase, state_.stage));
-        known.now = context_.clock().wall;
+        if (known.seen) {
+            powers_ = powers(spec(), *known.seen, looks(spec(), state_.phase, state_.stage));
+            known.now = context_.clock().wall;
+        }
     }
     Decision decision = advance(spec(), state_, known);
     if (known.seen) {

@@ -1,6 +1,7 @@
 // One canary in the hands of the controller: brings the machine's decisions about. Private to this room.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <functional>
@@ -29,6 +30,7 @@ struct Context {
     Watches& watches;
     Records& records;
     std::function<Moment()> clock;
+    std::function<void()> wake;  // tick() is to be called; any thread
 };
 
 // Not thread-safe: the controller's thread alone. A call that does not return (a test ends it by an exception) leaves
@@ -39,7 +41,7 @@ class Run {
     // What is stored of it. `present`: the Canary object in force, or null.
     void take_up(State state, const config::ObjectPtr& present);
 
-    // Looks, if it is time to, or at `changed` rules.
+    // Looks, if it is time to or servers have answered, or at `changed` rules.
     void tick(const config::ObjectPtr& present, bool changed);
     Result<> command(const config::ObjectPtr& present, Command command, const std::string& who,
                      const std::string& message);
@@ -88,6 +90,7 @@ class Run {
     config::ObjectPtr object_;  // as it was started
     State state_;
     std::optional<std::shared_ptr<void>> lease_;  // empty: not held; the pointer itself may point to nothing
+    std::atomic<bool> answered_ = false;          // what watch_ asked of servers
     std::unique_ptr<Watch> watch_;
     std::chrono::steady_clock::time_point due_{};
     bool unsaved_ = false;  // the store has an older state than state_, from which it would come to the same

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,22 +46,26 @@ class Host {
     virtual Result<std::shared_ptr<void>> lease(const config::Object& canary) = 0;
 };
 
-// Collects what versions do, from begin() on. One a running canary.
+// Collects what versions do, from begin() on. One a running canary. No call waits for a server.
 class Watch {
   public:
     virtual ~Watch() = default;
-    // A stage begins: forget what was seen. `mirror`: the challenger's copies count, not what clients asked of it.
+    // A stage begins: forget what was seen, and give up what is being asked. `mirror`: the challenger's copies count,
+    // not what clients asked of it.
     virtual void begin(bool mirror) = 0;
-    // What was seen since. May ask servers (Prometheus, webhooks), each within its gate's timeout. `stage` and `weight`
-    // are for webhooks; stages count from 1, the mirror stage is 0.
-    virtual Seen look(std::size_t stage, std::uint32_t weight) = 0;
+    // What was seen since. Empty: servers (Prometheus, webhooks) are being asked for it, each within its gate's
+    // timeout; a call after `answered` has it. `stage` and `weight` are for webhooks; stages count from 1, the mirror
+    // stage is 0.
+    virtual std::optional<Seen> look(std::size_t stage, std::uint32_t weight) = 0;
 };
 
 // Where Watches come from: the agent's own counters and samples, or Prometheus, as the canary says.
 class Watches {
   public:
     virtual ~Watches() = default;
-    virtual std::unique_ptr<Watch> watch(const config::ObjectPtr& canary) = 0;
+    // `answered`: called, from any thread, when a look that was empty is to be had. Not after the Watch is gone; it may
+    // not call the Watch.
+    virtual std::unique_ptr<Watch> watch(const config::ObjectPtr& canary, std::function<void()> answered) = 0;
 };
 
 }  // namespace sluice::rollout

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <stop_token>
 #include <string>
 
 #include "base/result.h"
@@ -24,8 +25,9 @@ struct HttpReply {
 constexpr std::size_t kReplyMax = 1u << 20;  // octets of a body
 
 // Blocks. Redirects are not followed, and proxies of the environment not used: what answers is what the canary names.
-// Errors are sentences that name the URL: no answer in time, a body over kReplyMax, no such host, … Any thread.
-Result<HttpReply> ask_http(const HttpRequest& request);
+// Errors are sentences that name the URL: no answer in time, a body over kReplyMax, no such host, … Any thread. Ends at
+// once when `stop` is requested.
+Result<HttpReply> ask_http(const HttpRequest& request, const std::stop_token& stop = {});
 
 // Percent-encoded, for a query or a form.
 std::string url_encoded(const std::string& text);

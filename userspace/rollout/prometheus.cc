@@ -139,7 +139,7 @@ Result<Values> parse_promql_answer(std::string_view body) {
     return out;
 }
 
-Prometheus::Prometheus(std::string url) : url_(std::move(url)) {
+Prometheus::Prometheus(std::string url, std::stop_token stop) : url_(std::move(url)), stop_(std::move(stop)) {
     while (url_.ends_with('/')) {
         url_.pop_back();
     }
@@ -153,7 +153,7 @@ Result<Values> Prometheus::query(const std::string& promql, std::chrono::nanosec
     } else {
         request.type = "application/x-www-form-urlencoded";
     }
-    const auto reply = ask_http(request);
+    const auto reply = ask_http(request, stop_);
     if (!reply) {
         return fail("Prometheus at " + reply.error().text());
     }

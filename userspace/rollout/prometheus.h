@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,11 +28,13 @@ Result<std::vector<PromqlValue>> parse_promql_answer(std::string_view body);
 
 class Prometheus {
   public:
-    explicit Prometheus(std::string url);  // of the server; what it may serve below a path is kept
+    // `url`: of the server; what it may serve below a path is kept. Queries end at once when `stop` is requested.
+    explicit Prometheus(std::string url, std::stop_token stop = {});
     Result<std::vector<PromqlValue>> query(const std::string& promql, std::chrono::nanoseconds timeout) const;
 
   private:
     std::string url_;
+    std::stop_token stop_;
 };
 
 // The value of `destination_version` (or whatever label tells versions apart) that stands for each subset.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ struct Moment {
 };
 
 // One answer a gate, in order; those of other gates are empty. All are asked at once, so this takes as long as the
-// slowest: at most twice the longest timeout (a query may ask twice).
-std::vector<Seen::Asked> ask_gates(const config::Object& canary, const VersionNames& versions, const Moment& moment);
+// slowest: at most twice the longest timeout (a query may ask twice), or until `stop` is requested.
+std::vector<Seen::Asked> ask_gates(const config::Object& canary, const VersionNames& versions, const Moment& moment,
+                                   const std::stop_token& stop = {});
 
 }  // namespace sluice::rollout

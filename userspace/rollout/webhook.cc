@@ -36,11 +36,11 @@ Seen::Asked webhook_verdict(const std::string& url, const Result<HttpReply>& rep
     return asked;
 }
 
-Seen::Asked ask_webhook(const config::Gate& gate, const WebhookQuestion& question) {
+Seen::Asked ask_webhook(const config::Gate& gate, const WebhookQuestion& question, const std::stop_token& stop) {
     return webhook_verdict(
         gate.url,
-        ask_http(
-            {.url = gate.url, .body = webhook_body(question), .type = "application/json", .timeout = gate.timeout}));
+        ask_http({.url = gate.url, .body = webhook_body(question), .type = "application/json", .timeout = gate.timeout},
+                 stop));
 }
 
 }  // namespace sluice::rollout

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 
 #include "base/result.h"
@@ -24,6 +25,6 @@ std::string webhook_body(const WebhookQuestion& question);
 // which ask for patience. All else, and no answer: no data, with the reason. Pure.
 Seen::Asked webhook_verdict(const std::string& url, const Result<HttpReply>& reply);
 
-Seen::Asked ask_webhook(const config::Gate& gate, const WebhookQuestion& question);
+Seen::Asked ask_webhook(const config::Gate& gate, const WebhookQuestion& question, const std::stop_token& stop = {});
 
 }  // namespace sluice::rollout

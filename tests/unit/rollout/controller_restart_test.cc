@@ -184,7 +184,8 @@ TEST_F(Restart, a_state_that_cannot_be_stored_after_the_change_is_stored_later) 
 
 TEST_F(Restart, a_state_of_a_later_release_is_refused_by_name) {
     world_.states[kKey] = R"({"phase":"melting"})";
-    Core core(world_, world_, world_, [this] { return world_.clock; });
+    Core core(
+        world_, world_, world_, [this] { return world_.clock; }, [] {});
     EXPECT_THAT(core.load().error().message, HasSubstr("unknown phase"));
 }
 

@@ -82,6 +82,31 @@ TEST_F(Canaries, missing_data_ends_in_an_abort_after_the_hold_and_the_time_to_wa
     EXPECT_THAT(view().state.reason, HasSubstr("no data for 6s"));
 }
 
+TEST_F(Canaries, an_answer_that_is_late_is_looked_at_when_it_comes) {
+    world_.silent = true;
+    begin();
+    pass(11s);
+    EXPECT_EQ(world_.rule_text, rule_at(95, 5)) << "the hold is over, and nothing is known";
+    EXPECT_TRUE(view().gates.empty());
+    world_.silent = false;
+    world_.answered();
+    EXPECT_EQ(wakes_, 1);
+    pass(0s);
+    EXPECT_EQ(world_.rule_text, rule_at(95, 5)) << "it is not time to look";
+    next_ = core_->tick(false);
+    EXPECT_EQ(world_.rule_text, rule_at(75, 25));
+}
+
+TEST_F(Canaries, commands_do_not_wait_for_an_answer) {
+    world_.silent = true;
+    begin();
+    pass(3s);
+    ASSERT_TRUE(command(Command::kPause));
+    ASSERT_TRUE(command(Command::kResume));
+    ASSERT_TRUE(command(Command::kAbort));
+    EXPECT_EQ(world_.rule_text, kRule);
+}
+
 TEST_F(Canaries, a_manual_edit_of_the_weights_pauses_and_a_person_decides) {
     begin();
     edit("weight: 95", "weight: 60");

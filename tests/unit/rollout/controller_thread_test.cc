@@ -37,19 +37,30 @@ class Shared : public Host, public Watches {
     Result<std::shared_ptr<void>> lease(const config::Object& canary) override {
         return locked([&] { return world_.lease(canary); });
     }
-    std::unique_ptr<Watch> watch(const config::ObjectPtr&) override {
+    std::unique_ptr<Watch> watch(const config::ObjectPtr&, std::function<void()> answered) override {
         class One : public Watch {
           public:
-            explicit One(Shared& shared) : shared_(shared) {}
-            void begin(bool) override {}
-            Seen look(std::size_t, std::uint32_t) override {
+            One(Shared& shared, std::function<void()> answered) : shared_(shared), answered_(std::move(answered)) {}
+            void begin(bool) override {
+                server_ = {};
+                asked_ = false;
+            }
+            // A server answers from a thread of its own, each look.
+            std::optional<Seen> look(std::size_t, std::uint32_t) override {
+                if (!std::exchange(asked_, !asked_)) {
+                    server_ = std::jthread([this] { answered_(); });
+                    return std::nullopt;
+                }
                 return shared_.locked([&] { return shared_.world_.what; });
             }
 
           private:
             Shared& shared_;
+            const std::function<void()> answered_;
+            bool asked_ = false;
+            std::jthread server_;
         };
-        return std::make_unique<One>(*this);
+        return std::make_unique<One>(*this, std::move(answered));
     }
 
     World& world() { return world_; }  // under locked()

@@ -52,7 +52,8 @@ class World : public Host, public Watches, public Records {
     // ---- what a test says
     std::string rule_text = kRule;  // empty: there is no rule
     std::map<config::ObjectKey, std::pair<config::ObjectPtr, std::string>> objects;
-    Seen what = kGood;  // the versions do now
+    Seen what = kGood;    // the versions do now
+    bool silent = false;  // servers that are asked for it do not answer
     std::optional<Error> put_error, lease_error, save_error, rule_error, start_error;
     std::function<void()> before_put;  // others are quicker
     int kill_at = 0;                   // this call, from 1; 0: none. Odd and even: before and after what it does
@@ -70,6 +71,7 @@ class World : public Host, public Watches, public Records {
     std::vector<Put> puts;
     std::set<std::string> leases;
     int calls = 0, looks = 0, begun = 0, rule_reads = 0;
+    std::function<void()> answered;  // of the last watch
     bool mirror = false;
     std::map<config::ObjectKey, std::string> states;
     std::map<config::ObjectKey, std::deque<Step>> history;
@@ -129,7 +131,7 @@ class World : public Host, public Watches, public Records {
     }
 
     // ---- Watches
-    std::unique_ptr<Watch> watch(const config::ObjectPtr&) override {
+    std::unique_ptr<Watch> watch(const config::ObjectPtr&, std::function<void()> call) override {
         class One : public Watch {
           public:
             explicit One(World& world) : world_(world) {}
@@ -137,14 +139,15 @@ class World : public Host, public Watches, public Records {
                 ++world_.begun;
                 world_.mirror = mirror;
             }
-            Seen look(std::size_t, std::uint32_t) override {
+            std::optional<Seen> look(std::size_t, std::uint32_t) override {
                 ++world_.looks;
-                return world_.what;
+                return world_.silent ? std::nullopt : std::optional(world_.what);
             }
 
           private:
             World& world_;
         };
+        answered = std::move(call);
         return std::make_unique<One>(*this);
     }
 
@@ -183,11 +186,13 @@ class ControllerTest : public testing::Test {
     World world_;
     std::unique_ptr<Core> core_;
     std::optional<std::chrono::steady_clock::time_point> next_;
+    int wakes_ = 0;  // how often tick() was to be called for an answer
 
     // Another agent on the same store and rules.
     void start_agent() {
         core_.reset();
-        core_ = std::make_unique<Core>(world_, world_, world_, [this] { return world_.clock; });
+        core_ = std::make_unique<Core>(
+            world_, world_, world_, [this] { return world_.clock; }, [this] { ++wakes_; });
         auto loaded = core_->load();
         ASSERT_TRUE(loaded) << loaded.error().text();
         next_ = core_->tick(false);

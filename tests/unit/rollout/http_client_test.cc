@@ -43,6 +43,26 @@ TEST(HttpClient, gives_up_when_the_time_is_over) {
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
 }
 
+TEST(HttpClient, ends_at_once_when_it_is_to_stop) {
+    HttpStub stub([](const std::string&) { return std::string(); });
+    std::optional<Result<HttpReply>> got;
+    const auto begin = std::chrono::steady_clock::now();
+    {
+        std::jthread asking([&](const std::stop_token& stop) {
+            got = ask_http({.url = stub.url(), .body = {}, .type = {}, .timeout = 60s}, stop);
+        });
+        while (stub.requests().empty() && std::chrono::steady_clock::now() < begin + 10s) {
+            std::this_thread::sleep_for(1ms);
+        }
+    }
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
+    ASSERT_TRUE(got);
+    EXPECT_FALSE(*got);
+    std::stop_source stopped;
+    stopped.request_stop();
+    EXPECT_FALSE(ask_http({.url = stub.url(), .body = {}, .type = {}, .timeout = 60s}, stopped.get_token()));
+}
+
 TEST(HttpClient, takes_no_answer_over_its_limit) {
     HttpStub stub([](const std::string&) { return HttpStub::reply(200, std::string(kReplyMax + 1, 'x')); });
     const auto got = ask_http({.url = stub.url(), .body = {}, .type = {}});
