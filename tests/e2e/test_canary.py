@@ -1,4 +1,5 @@
 """The canary of the source text, end to end: real processes, a real Prometheus, and what clients feel of it."""
+import http.server
 import itertools
 import json
 import threading
@@ -7,7 +8,7 @@ import time
 import pytest
 
 import rules
-from canaries import NAME, RULE, STAGES, Ranking, canary, keep_looking, pairs, slower
+from canaries import HOST, NAME, RULE, STAGES, Ranking, canary, keep_looking, pairs, slower
 from prometheus import Prometheus
 from sandbox import wait_for
 
@@ -136,6 +137,62 @@ def test_errors_and_latency_from_prometheus(ranking, tmp_path, behaviour, state)
     end = ranking.ended()
     assert end["state"] == state, end
     assert (ranking.weights() == (0, 100)) == (state == "promoted")
+
+
+class Webhook:
+    """A person's or a script's say in a canary: `answer` is a status, or None to keep the caller waiting."""
+
+    def __init__(self, address, answer):
+        asked, self.ended = [], threading.Event()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(handler):
+                asked.append(json.loads(handler.rfile.read(int(handler.headers["content-length"]))))
+                if answer is None:
+                    self.ended.wait()
+                else:
+                    handler.send_response(answer)
+                    handler.end_headers()
+
+            def log_message(handler, *_):
+                pass
+
+        self.asked = asked
+        self.server = http.server.ThreadingHTTPServer((address, 0), Handler)
+        self.url = "http://%s:%d/gate" % self.server.server_address
+        threading.Thread(target=self.server.serve_forever).start()
+
+    def remove(self):
+        self.ended.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.parametrize("status,state", [(204, "promoted"), (409, "aborted")])
+def test_a_webhook_decides(ranking, status, state):
+    hook = ranking.cleanup.owns(Webhook(ranking.block[252], status))
+    begin(ranking, stages=[(25, 1), (100, 0)], gates=[{"name": "ready", "webhook": {"url": hook.url}}])
+    end = ranking.ended()
+    assert end["state"] == state and (state == "promoted" or "ready" in end["reason"]), end
+    assert hook.asked[0] == {"canary": NAME, "namespace": rules.NS, "service": f"{HOST}.{rules.NS}.svc.cluster.local",
+                             "champion": "v45", "challenger": "v47", "stage": 1, "weight": 25, "mirror": False}
+
+
+def test_a_webhook_that_keeps_silent_holds_up_neither_people_nor_the_end_of_the_agent(ranking):
+    hook = ranking.cleanup.owns(Webhook(ranking.block[252], None))
+    gates = [{"name": "ready", "webhook": {"url": hook.url, "timeout": "60s"}}]
+    begin(ranking, stages=[(25, 1), (100, 0)], gates=gates)
+    wait_for(lambda: hook.asked, "the question")
+    started = time.monotonic()
+    ranking.tell("pause", NAME)
+    ranking.tell("resume", NAME)
+    wait_for(lambda: len(hook.asked) > 1, "the question of the resumed stage")
+    ranking.tell("abort", NAME)
+    assert ranking.rule() == RULE
+    ranking.tell("start", NAME)
+    wait_for(lambda: len(hook.asked) > 2, "the question of the second canary")
+    ranking.stop()
+    assert time.monotonic() - started < 30, "half of what the gate would wait"
 
 
 def test_a_challenger_without_traffic_is_not_promoted(ranking):

@@ -127,3 +127,27 @@ def test_an_abort_after_a_restart_still_knows_the_former_rule(ranking):
     before = ranking.generation()
     ranking.tell("abort", NAME)
     assert ranking.rule() == RULE and ranking.generation() == before + 1
+
+
+def test_a_successor_goes_on_with_a_canary_and_one_that_fails_does_not_end_it(ranking):
+    ranking.write("canary.yaml", spec())
+    ranking.start()
+    load = ranking.load(rate=200)
+    looking = Looking(ranking)
+    try:
+        ranking.tell("start", NAME)
+        ranking.wait_stage(1)
+        first = ranking.agent
+        ranking.launch("--takeover", "--listen", "192.0.2.1:1=nobody:8080")  # no address of this machine
+        second, ranking.agent = ranking.agent, first
+        assert second.wait(30) == 1
+        wait_for(lambda: "the successor failed to start" in ranking.log_text(), "the first agent's word")
+        ranking.wait_stage(2)
+        assert ranking.take_over() == 0
+        end = ranking.ended()
+    finally:
+        seen = looking.end()
+    assert end["state"] == "promoted" and ranking.weights() == (0, 100), end
+    assert seen <= pairs(), seen
+    counts = load.stop()
+    assert not [why for why in counts if not why.startswith("200 ")], counts

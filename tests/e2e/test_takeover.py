@@ -66,16 +66,6 @@ class Listening(Proxied):
         return out
 
 
-def take_over(mesh):
-    """Starts a second agent; returns the first one's exit status, once it has ended."""
-    first = mesh.agent
-    mesh.launch("--takeover")
-    status = first.wait(60)
-    mesh.wait_ready()
-    assert mesh.get("/v1/status")["pid"] == mesh.agent.pid
-    return status
-
-
 class Asking(threading.Thread):
     """keep_asking() in a process of its own, in the clients' cgroup."""
 
@@ -110,7 +100,7 @@ def test_listen_addresses_are_handed_on_without_a_failed_request(listening, work
     asking = Asking(mesh.clients, mesh.to, mesh.host)
     time.sleep(1)  # traffic before, during and after: its time is the test's length
     mesh.changed["--workers"] = workers
-    assert take_over(mesh) == 0
+    assert mesh.take_over() == 0
     answered, connections, failures = asking.end()
     assert failures == []
     assert answered > 1000 * SECONDS, "the load itself"
@@ -123,7 +113,7 @@ def test_captured_connections_are_handed_on_without_a_failed_request(mesh):
     assert service.ask(PREMIUM) == ["v47"]
     asking = Asking(mesh.clients, service.to, "content-ranking", rate=1000)
     time.sleep(1)
-    assert take_over(mesh) == 0
+    assert mesh.take_over() == 0
     answered, _, failures = asking.end()
     assert failures == [] and answered > 500 * SECONDS
     assert service.counted("capture_fallback") == 0
@@ -142,7 +132,7 @@ def test_a_successor_that_fails_leaves_everything_as_it_was(listening):
     wait_for(socket.exists, "the admin API again")
     wait_for(lambda: mesh.get("/v1/status")["pid"] == before, "the first agent's API")
     assert mesh.ask()[0] == 200
-    assert take_over(mesh) == 0
+    assert mesh.take_over() == 0
     assert mesh.ask()[0] == 200
 
 

@@ -95,6 +95,15 @@ class Mesh:
     def log_text(self):
         return (self.directory / "sluiced.log").read_text(errors="replace")
 
+    def take_over(self):
+        """Starts a second agent; returns the first one's exit status, once it has ended."""
+        first = self.agent
+        self.launch("--takeover")
+        status = first.wait(60)
+        self.wait_ready()
+        assert self.get("/v1/status")["pid"] == self.agent.pid
+        return status
+
     def stop(self, sig=signal.SIGTERM):
         """Ends the agent; its exit status (negative: the signal)."""
         if self.agent is None:

@@ -1,7 +1,7 @@
 """Model servers with known latencies and errors, and a client with a known rate: a process each.
 
   versions.py serve VERSION=ADDR:PORT,ADDR:PORT…   prints "ready"; lines of JSON on stdin change how versions answer
-  versions.py ask ADDR:PORT HOST RATE SHARE        asks until stdin ends, then prints its counts as JSON
+  versions.py ask ADDR:PORT HOST RATE SHARE REUSE  asks until stdin ends, then prints its counts as JSON
 """
 import asyncio
 import collections
@@ -98,7 +98,7 @@ async def _serve(arguments):
     await ended.wait()
 
 
-async def _ask(address, host, rate, premium):
+async def _ask(address, host, rate, premium, reuse):
     counts, ended = collections.Counter(), asyncio.Event()
     where, port = address.rsplit(":", 1)
     free = []
@@ -113,7 +113,7 @@ async def _ask(address, host, rate, premium):
             body = await reader.readexactly(length)
             status = int(head.split(" ", 2)[1])
             counts[f"{status} {json.loads(body)['version'] if status in (200, 500) and body[:1] == b'{' else ''}"] += 1
-            if "connection: close" in head:
+            if not reuse or "connection: close" in head:
                 writer.close()
             else:
                 free.append((reader, writer))
@@ -157,11 +157,12 @@ class Versions:
 
 
 class Load:
-    """`rate` requests a second, a part of them (`premium`) with x-user-segment: premium. Ends with the test."""
+    """`rate` requests a second, a part of them (`premium`) with x-user-segment: premium; without `reuse` each on a
+    connection of its own. Ends with the test."""
 
-    def __init__(self, to, host, rate=300, premium=0.0):
-        self.process = spawn([sys.executable, __file__, "ask", "%s:%d" % to, host, rate, premium],
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, to, host, rate=300, premium=0.0, reuse=True, cgroup=None):
+        self.process = spawn([sys.executable, __file__, "ask", "%s:%d" % to, host, rate, premium, int(reuse)],
+                             cgroup=cgroup, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def stop(self):
         """{"STATUS VERSION": answers, "failed WHY": requests without one}."""
@@ -176,6 +177,6 @@ if __name__ == "__main__":
     job, *rest = sys.argv[1:]
     try:
         asyncio.run(_serve(rest) if job == "serve"
-                    else _ask(rest[0], rest[1], float(rest[2]), float(rest[3])))
+                    else _ask(rest[0], rest[1], float(rest[2]), float(rest[3]), rest[4] == "1"))
     except KeyboardInterrupt:
         pass
