@@ -225,6 +225,6 @@ def test_an_agent_that_dies_in_mid_drain_leaves_no_client_waiting(ranking, keepe
         mesh.start()
         wait_for(lambda: set(open_to(mesh)) == {new}, "the next agent goes on with it", 5)
     got = clients.stop()
-    # Gates open again after a second; TCP's next try may come half a second later.
-    assert got.longest_wait() < 0.3 + 1.8
+    # Gates open again after a second. The intervals between TCP's tries double, so the next may come as much later.
+    assert got.longest_wait() < 0.3 + 1 + 1.5
     assert_whole(got, mesh)
