@@ -1,5 +1,6 @@
 // One request, one endpoint, one answer: framing, keep-alive, order, and answers of our own.
 #include "engine.h"
+#include "tests/unit/proxy/bound_socket.h"
 
 namespace sluice::proxy::engine {
 
@@ -170,11 +171,8 @@ TEST_P(EngineStraight, LocalAnswersKeepTheConnectionUnlessABodyIsUnread) {
 }
 
 TEST_P(EngineStraight, AnEndpointThatRefusesIsUF) {
-    std::uint16_t closed;
-    {
-        Origin gone("x");
-        closed = gone.port();
-    }
+    std::uint16_t closed = 0;
+    const Fd nobody = bound_socket(closed);
     Service service;
     service.rule({{"v1", 1}}).retries = config::Retries{};
     serve(service, "v1", closed);

@@ -16,25 +16,13 @@
 #include "bpf/lib/outlier.h"
 #include "proxy/upstream.h"
 #include "tests/unit/compile/mesh_maker.h"
+#include "tests/unit/proxy/bound_socket.h"
 
 namespace sluice::proxy::upstream_test {
 
 inline constexpr const char* kHello = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 inline constexpr const char* kError = "HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n";
 inline constexpr const char* kUnavailable = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n";
-
-// A socket bound to a free port of 127.0.0.1.
-inline Fd bound_socket(std::uint16_t& port) {
-    Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-    port = ntohs(address.sin_port);
-    return fd;
-}
 
 // A server; tells `serve` of each request's head, on a connection of its own.
 class Server final : public io::AcceptHandler {
