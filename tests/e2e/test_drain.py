@@ -85,8 +85,9 @@ def test_a_lowered_weight_ends_just_the_excess(ranking, keepers):
         return drained(mesh) == ended and ended
 
     ended = wait_for(rests, "rest", 20)
-    assert open_to(mesh) == {"v45": 32, "v47": 8}, (before, open_to(mesh))
-    assert before - 8 <= ended <= 2 * (before - 8) + 6, "the excess, and a quarter of it for those that came back"
+    # A client that moves may be seen with both of its connections: a fifth of 41, rounded up, is 9.
+    assert open_to(mesh) in ({"v45": 32, "v47": 8}, {"v45": 31, "v47": 9}), (before, open_to(mesh))
+    assert before - 9 <= ended <= 2 * (before - 8) + 6, "the excess, and a quarter of it for those that came back"
     # And there it stays, through a change that lowers nothing.
     service.split({"v45": 800, "v47": 200}, annotations=drain("idle"))
     assert rests(1) == ended

@@ -9,6 +9,8 @@ from sandbox import wait_for
 REQUESTS = "istio_requests_total"
 UNOBSERVED = "sluice_unobserved_connections_total"
 SERVICE = "content-ranking.ml-serving.svc.cluster.local"
+# Histogram, its unit in milliseconds, the field of a client's row.
+TIMES = (("istio_request_duration_milliseconds", 1, "ms"), ("sluice_request_first_byte_seconds", 1000, "first_ms"))
 
 
 class Web:
@@ -97,3 +99,13 @@ def assert_near(kernel, client, what):
     slack = sum(client) / 30
     for index in range(1, len(client)):
         assert sum(kernel[:index]) <= sum(client[:index + 1]) + slack, (what, index, kernel, client)
+
+
+def finish(mesh, running):
+    """Rows of each client, all of which came out well."""
+    for one in running.values():
+        mesh.cleanup.owns(one)
+    rows = {name: client.result() for name, client in running.items()}
+    for name, own in rows.items():
+        assert {row.result for row in own} == {"ok"}, (name, collections.Counter(row.result for row in own))
+    return rows
