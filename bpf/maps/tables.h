@@ -12,6 +12,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "sluice/abi/http.h"
 #include "sluice/abi/tables.h"
 
 /* Rows a table, set before loading. The smallest legal value here, so that an unset one is noticed. */
@@ -23,6 +24,7 @@ const volatile __u32 cluster_record_rows = 1;
 const volatile __u32 endpoint_list_rows = 1;
 const volatile __u32 endpoint_rows = 1;
 const volatile __u32 hash_entry_rows = 1;
+const volatile __u32 request_slot_rows = 1;
 
 #define SL_TABLE(name, row_size)           \
     struct {                               \

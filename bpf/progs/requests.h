@@ -5,12 +5,17 @@
 #include "account.h"
 #include "lib/histogram.h"
 #include "lib/pick.h"
+#include "lib/slots.h"
 #include "maps/requests.h"
 #include "maps/streams.h"
 #include "maps/tables.h"
 
 /* An agent that did not tick for so long comes to no gate. */
 #define SL_HEARTBEAT_MAX_NS 1000000000ull
+
+static __always_inline __u8 sl_request_shard(void) {
+    return (__u8)(bpf_get_smp_processor_id() % SL_REQUEST_SHARDS);
+}
 
 /* The row of these counters; the overflow row when there is no room. 0 only when even that is missing. */
 static __always_inline struct sl_request_counts* sl_request_row(struct sl_request_key* key) {
@@ -35,7 +40,7 @@ SL_FUNCTION int sl_count_unobserved(__u32 workload, __u32 cluster, __u32 destina
                                  .cluster = cluster,
                                  .destination_workload = destination_workload,
                                  .reason = (__u8)why,
-                                 .shard = (__u8)(bpf_get_smp_processor_id() % SL_REQUEST_SHARDS)};
+                                 .shard = sl_request_shard()};
     sl_count(why);
     struct sl_request_counts* row = sl_request_row(&key);
     if (row) {
@@ -149,17 +154,7 @@ SL_FUNCTION int sl_report_sample(const struct sl_stream* stream, const struct sl
     return 0;
 }
 
-static __always_inline void sl_count_request(struct sl_stream* stream, const struct sl_finished* done, __u32 reason) {
-    struct sl_request_key key = {.workload = stream->workload,
-                                 .cluster = stream->cluster,
-                                 .destination_workload = stream->destination_workload,
-                                 .status = done->status,
-                                 .reason = (__u8)reason,
-                                 .shard = (__u8)(bpf_get_smp_processor_id() % SL_REQUEST_SHARDS)};
-    struct sl_request_counts* row = sl_request_row(&key);
-    if (!row) {
-        return;
-    }
+static __always_inline void sl_count_in(struct sl_request_counts* row, const struct sl_finished* done) {
     /* By atomics: CPUs may share a shard, and softirqs a CPU. */
     sl_add(&row->requests, 1);
     sl_add(&row->duration_ns, done->duration_ns);
@@ -173,6 +168,51 @@ static __always_inline void sl_count_request(struct sl_stream* stream, const str
         sl_add(&row->first_byte_ns, done->first_byte_ns);
         sl_add(&row->first_byte[sl_histogram_duration(done->first_byte_ns)], 1);
     }
+}
+
+/* The slot is not the key's: takes it when it is free, else counts in the map. */
+SL_FUNCTION int sl_count_anew(struct sl_request_slot* slot, const struct sl_finished* done, __u64 who, __u64 what) {
+    const struct sl_slot_key key = {who, what};
+    if (!slot || !done) {
+        return 0;
+    }
+    if (sl_slot_claim(slot, key)) {
+        sl_count_in(&slot->counts, done);
+        return 0;
+    }
+    struct sl_request_key in_map = sl_slot_request_key(key);
+    struct sl_request_counts* row = sl_request_row(&in_map);
+    if (row) {
+        sl_count_in(row, done);
+    }
+    return 0;
+}
+
+static __always_inline void sl_count_request(const struct sl_stream* stream, const struct sl_finished* done,
+                                             __u32 reason) {
+    const struct sl_slot_key key = sl_slot_key_of(stream->workload, stream->cluster, stream->destination_workload,
+                                                  done->status, (__u8)reason, sl_request_shard());
+    struct sl_request_slot* slots = SL_TABLE_VALUE(request_slots);
+    struct sl_request_slot* slot = slots ? sl_slot_at(slots, request_slot_rows, key) : 0;
+    if (!slot) {
+        return;
+    }
+    if (sl_slot_holds(slot, key)) {
+        sl_count_in(&slot->counts, done);
+    } else {
+        sl_count_anew(slot, done, key.who, key.what);
+    }
+}
+
+/* The gate closed behind an answer: the agent may end the connection. */
+SL_FUNCTION int sl_tell_gated(const struct sl_stream* stream, __u64 now_ns) {
+    if (!stream) {
+        return 0;
+    }
+    struct sl_event event = {
+        .time_ns = now_ns, .kind = SL_EVENT_GATED, .cluster = stream->cluster, .endpoint = stream->endpoint};
+    sl_emit(&event);
+    return 0;
 }
 
 /* The request under way is over: counts it, unless another CPU did. `reason` as in sl_request_key. */
@@ -193,9 +233,7 @@ SL_FUNCTION int sl_finish(struct sl_stream* stream, __u32 reason, __u64 now_ns) 
     if (reason == SL_REASON_UPSTREAM_CLOSED) {
         sl_upstream_closed(stream, now_ns);
     } else if (closed && reason == SL_REASON_NONE) {
-        struct sl_event event = {
-            .time_ns = now_ns, .kind = SL_EVENT_GATED, .cluster = stream->cluster, .endpoint = stream->endpoint};
-        sl_emit(&event);
+        sl_tell_gated(stream, now_ns);
     }
     return 0;
 }

@@ -225,7 +225,7 @@ TEST_F(Requests, OfManyClientsAtOnceAreCountedExactly) {
 
 TEST_F(Requests, WithoutRoomAreCountedInTheOverflowRow) {
     serve();
-    // 64 rows (fewer as the kernel allots them by CPU): more statuses than that.
+    // 16 slots and 64 rows (fewer as the kernel allots them by CPU): more statuses than that.
     EXPECT_EQ("done", with_pair([](Pair& p) {
                   for (int status = 200; status < 400; ++status) {
                       if (status != 204 && status != 304 && (!p.ask(get()) || !p.answer(answer_of(status, 1)))) {

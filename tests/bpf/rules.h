@@ -144,7 +144,22 @@ class Rules {
 class MeshTest : public testing::Test {
   protected:
     static bpf::KernelOptions small(const std::string& cgroup, const std::string& bpffs) {
-        return {cgroup, bpffs, {256, 256, 256, 256, 256, 1024, 1024, 256, 256, 256, 64, 64, 64}};
+        return {cgroup,
+                bpffs,
+                {.services = 256,
+                 .routes = 256,
+                 .destinations = 256,
+                 .clusters = 256,
+                 .cluster_rows = 256,
+                 .endpoint_list = 1024,
+                 .endpoints = 1024,
+                 .hash_entries = 256,
+                 .identities = 256,
+                 .flows = 256,
+                 .limits = 64,
+                 .clients = 64,
+                 .request_slots = 16,
+                 .requests = 64}};
     }
     void SetUp() override { start(); }
     void start() {

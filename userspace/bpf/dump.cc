@@ -105,6 +105,16 @@ std::string row_text(const sl_hash_entry& e) {
 std::string row_text(const sl_identity& i) {
     return fmt::format("id={:016x}{:016x} kind={}", i.id.hi, i.id.lo, i.kind);
 }
+std::string requests_text(const sl_request_key& k, const sl_request_counts& v) {
+    return fmt::format(
+        "workload={} cluster={} destination_workload={} status={} reason={} shard={} requests={} duration_ns={} "
+        "first_byte_ns={} request_bytes={} response_bytes={}",
+        index_text(k.workload), index_text(k.cluster), k.destination_workload, k.status, reason_label(k.reason),
+        k.shard, v.requests, v.duration_ns, v.first_byte_ns, v.request_bytes, v.response_bytes);
+}
+std::string row_text(const sl_request_slot& s) {
+    return requests_text(sl_slot_request_key({s.who, s.what}), s.counts);
+}
 std::string row_text(const __u32& word) {
     return fmt::format("endpoint={}", word);
 }
@@ -132,7 +142,8 @@ void each_used(const Row* rows, std::uint64_t count, Fn fn) {
 
 // `fn(index, row)` with the rows of that flat table, whatever their type; false: no such table.
 template <typename Fn>
-bool each_row(const std::string& name, const sl_tables& t, std::span<sl_identity> identities, Fn fn) {
+bool each_row(const std::string& name, const sl_tables& t, std::span<const sl_identity> identities,
+              std::span<const sl_request_slot> request_slots, Fn fn) {
     if (name == "control") {
         each_used(t.control, 1, fn);
     } else if (name == "services") {
@@ -159,6 +170,8 @@ bool each_row(const std::string& name, const sl_tables& t, std::span<sl_identity
         each_used(t.hash_entries, t.hash_entry_count, fn);
     } else if (name == "identities") {
         each_used(identities.data(), identities.size(), fn);
+    } else if (name == "request_slots") {
+        each_used(request_slots.data(), request_slots.size(), fn);
     } else {
         return false;
     }
@@ -196,13 +209,7 @@ std::string entry_text(const std::string& name, const void* key, const void* val
                            v.workload, v.client, v.started_ns);
     }
     if (name == "requests") {
-        const auto k = copy<sl_request_key>(key);
-        const auto v = copy<sl_request_counts>(value);
-        return fmt::format(
-            "workload={} cluster={} destination_workload={} status={} reason={} shard={} requests={} duration_ns={} "
-            "first_byte_ns={} request_bytes={} response_bytes={}",
-            index_text(k.workload), index_text(k.cluster), k.destination_workload, k.status, reason_label(k.reason),
-            k.shard, v.requests, v.duration_ns, v.first_byte_ns, v.request_bytes, v.response_bytes);
+        return requests_text(copy<sl_request_key>(key), copy<sl_request_counts>(value));
     }
     const auto k = copy<sl_flow_key>(key);
     const auto v = copy<sl_flow>(value);
@@ -226,9 +233,12 @@ Result<std::vector<MapInfo>> Kernel::maps() const {
     }
     std::vector<MapInfo> result;
     for (const Table& table : heap_ ? flat_tables() : std::vector<Table>()) {
+        if (table.rows == &Capacities::request_slots) {
+            continue;  // only programs count there
+        }
         MapInfo info{.name = table.name, .type = "memory", .value_size = table.row_size};
         info.max_entries = table.rows == nullptr ? 1 : capacities_.*table.rows;
-        each_row(table.name, tables_, identities_, [&](std::uint64_t, const auto&) { ++info.used; });
+        each_row(table.name, tables_, identities_, request_slots_, [&](std::uint64_t, const auto&) { ++info.used; });
         result.push_back(std::move(info));
     }
     for (const auto& [name, map] : maps_) {
@@ -239,7 +249,7 @@ Result<std::vector<MapInfo>> Kernel::maps() const {
             info.value_size = row->second;
             info.max_entries = map.value_size / row->second;
             info.used = 0;
-            each_row(name, tables_, identities_, [&](std::uint64_t, const auto&) { ++info.used; });
+            each_row(name, tables_, identities_, request_slots_, [&](std::uint64_t, const auto&) { ++info.used; });
         } else if (is_hash(map)) {
             auto count = entry_count(map);
             if (!count) {
@@ -258,7 +268,7 @@ Result<std::vector<MapInfo>> Kernel::maps() const {
 
 Result<std::vector<std::string>> Kernel::dump(const std::string& name) const {
     Lines lines;
-    if (each_row(name, tables_, identities_, [&](std::uint64_t index, const auto& row) {
+    if (each_row(name, tables_, identities_, request_slots_, [&](std::uint64_t index, const auto& row) {
             lines.push_back(fmt::format("{} {}", index, row_text(row)));
         })) {
         return lines;

@@ -92,6 +92,7 @@ Result<> Kernel::map_tables() {
         .hash_entry_count = capacities_.hash_entries,
     };
     identities_ = {reinterpret_cast<sl_identity*>(at["identities"]), capacities_.identities};
+    request_slots_ = {reinterpret_cast<sl_request_slot*>(at["request_slots"]), capacities_.request_slots};
     service_index_ = std::make_unique<KernelServiceIndex>(maps_.at("service_index"));
     client_index_ = std::make_unique<KernelClientIndex>(maps_.at("clients"), *tables_.control);
     return open_rings();

@@ -43,9 +43,10 @@ struct Capacities {
     std::uint32_t flows = 65536;
     std::uint32_t limits = 65536;
     std::uint32_t clients = 16384;
-    std::uint32_t requests = 32768;  // request counters
-    std::uint32_t doors = 4096;      // network namespaces that the agent listens in
-    std::uint32_t captures = 65536;  // captured connections that the agent has not accepted yet
+    std::uint32_t request_slots = 2048;  // request counters at fixed places
+    std::uint32_t requests = 32768;      // request counters that found theirs taken
+    std::uint32_t doors = 4096;          // network namespaces that the agent listens in
+    std::uint32_t captures = 65536;      // captured connections that the agent has not accepted yet
     auto operator<=>(const Capacities&) const = default;
 };
 
@@ -117,8 +118,10 @@ class Kernel {
     // Removes the rows that `fn` names; their counts are lost, so read them first. The overflow row stays.
     Result<> erase_flows(const std::function<bool(const sl_flow_key&)>& fn);
     Result<> for_each_limit(const std::function<void(const sl_limit_key&, const sl_limit&)>& fn) const;
-    // Counters of finished requests. Shards are handed on as they are: sum rows that differ in `shard` only.
+    // Counters of finished requests, as they lie: a key may come twice, and shards apart. Sum what differs in `shard`
+    // only.
     Result<> for_each_request(const std::function<void(const sl_request_key&, const sl_request_counts&)>& fn) const;
+    // As erase_flows(); waits for a grace period when a slot is freed.
     Result<> erase_requests(const std::function<bool(const sl_request_key&)>& fn);
     // Sums over CPUs, by enum sl_reason.
     Result<std::array<std::uint64_t, SL_REASON_COUNT>> counters() const;
@@ -171,6 +174,7 @@ class Kernel {
     std::vector<Mapping> mappings_;
     sl_tables tables_{};
     std::span<sl_identity> identities_;
+    std::span<sl_request_slot> request_slots_;
     std::map<std::string, Fd> iterators_;  // links, by program
     std::unique_ptr<compile::ServiceIndex> service_index_;
     std::unique_ptr<compile::ClientIndex> client_index_;
@@ -180,6 +184,7 @@ class Kernel {
     std::unique_ptr<Ring> samples_;
 
     Result<> map_tables();
+    Result<> free_left_slots();
     Result<> open_rings();
     friend struct Opener;
 };

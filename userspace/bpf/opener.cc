@@ -152,6 +152,9 @@ Result<> Opener::first_values() {
         errno != EEXIST) {
         return fail_errno("table requests: overflow row");
     }
+    if (auto freed = kernel.free_left_slots(); !freed) {  // an agent may have ended before it freed them
+        return freed;
+    }
     sl_control* control = kernel.tables_.control;
     kernel.adopted_ = sl_load(&control->generation) != 0;
     if (sl_load(&control->abi_version) == 0) {

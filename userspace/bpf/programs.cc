@@ -30,6 +30,7 @@ std::vector<Table> flat_tables() {
         {"health", sizeof(sl_health), &Capacities::endpoints},
         {"hash_entries", sizeof(sl_hash_entry), &Capacities::hash_entries},
         {"identities", sizeof(sl_identity), &Capacities::identities},
+        {"request_slots", sizeof(sl_request_slot), &Capacities::request_slots},
     };
 }
 
@@ -73,6 +74,7 @@ void set_rows(Rodata* rodata, const Capacities& capacities) {
     rodata->endpoint_list_rows = capacities.endpoint_list;
     rodata->endpoint_rows = capacities.endpoints;
     rodata->hash_entry_rows = capacities.hash_entries;
+    rodata->request_slot_rows = capacities.request_slots;
 }
 
 // Timer ticks a second: the coarse clock advances once a tick.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "bpf/kernel.h"
@@ -30,6 +31,25 @@ Result<> run_iterator(int link, const std::function<void(const char*, std::size_
     return n < 0 ? fail_errno("iterate over connections") : Result<>();
 }
 
+// Whose counters lie there; nothing when nobody's do, or no longer.
+std::optional<sl_slot_key> held_key(const sl_request_slot& slot) {
+    const sl_slot_key key{sl_load(&slot.who), sl_load(&slot.what)};
+    if (key.who == 0 || key.what == 0 || key.what == SL_SLOT_LEFT) {
+        return std::nullopt;
+    }
+    return key;
+}
+
+sl_request_counts counts_now(const sl_request_slot& slot) {
+    sl_request_counts counts{};
+    const auto* from = reinterpret_cast<const __u64*>(&slot.counts);
+    auto* to = reinterpret_cast<__u64*>(&counts);
+    for (std::size_t i = 0; i < sizeof counts / sizeof(__u64); ++i) {
+        to[i] = sl_load(from + i);
+    }
+    return counts;
+}
+
 }  // namespace
 
 Result<> Kernel::report_open_connections() {
@@ -44,12 +64,44 @@ Result<> Kernel::for_each_request(
     if (heap_) {
         return Result<>();
     }
+    for (const sl_request_slot& slot : request_slots_) {
+        if (const auto key = held_key(slot)) {
+            fn(sl_slot_request_key(*key), counts_now(slot));
+        }
+    }
     return for_each_entry_of<sl_request_key, sl_request_counts>(maps_.at("requests"), fn);
+}
+
+Result<> Kernel::free_left_slots() {
+    const auto is_left = [](const sl_request_slot& slot) { return sl_load(&slot.what) == SL_SLOT_LEFT; };
+    if (std::ranges::none_of(request_slots_, is_left)) {
+        return {};
+    }
+    if (auto done = grace_period(); !done) {
+        return done;
+    }
+    for (sl_request_slot& slot : request_slots_) {
+        if (is_left(slot)) {
+            slot.counts = {};
+            slot.who = 0;
+            sl_store(&slot.what, __u64{0});
+        }
+    }
+    return {};
 }
 
 Result<> Kernel::erase_requests(const std::function<bool(const sl_request_key&)>& fn) {
     if (heap_) {
         return Result<>();
+    }
+    for (sl_request_slot& slot : request_slots_) {
+        const auto key = held_key(slot);
+        if (key && fn(sl_slot_request_key(*key))) {
+            sl_store(&slot.what, static_cast<__u64>(SL_SLOT_LEFT));
+        }
+    }
+    if (auto done = free_left_slots(); !done) {
+        return done;
     }
     return erase_entries<sl_request_key>(maps_.at("requests"),
                                          [&](const sl_request_key& key) { return key.workload != SL_NONE && fn(key); });

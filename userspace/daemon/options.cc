@@ -34,6 +34,7 @@ constexpr NamedCapacity kCapacities[] = {
     {"flows", &bpf::Capacities::flows},
     {"limits", &bpf::Capacities::limits},
     {"clients", &bpf::Capacities::clients},
+    {"request_slots", &bpf::Capacities::request_slots},
     {"requests", &bpf::Capacities::requests},
     {"doors", &bpf::Capacities::doors},
     {"captures", &bpf::Capacities::captures},

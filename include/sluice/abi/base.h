@@ -25,7 +25,7 @@
 #endif
 
 /* Bumped when a table layout changes; names the pin directory `sluice/v<abi>`. */
-#define SL_ABI_VERSION 3
+#define SL_ABI_VERSION 4
 
 /* "No row": the all-ones index is never a valid row of any table. */
 #define SL_NONE 0xffffffffu

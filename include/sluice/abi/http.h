@@ -14,8 +14,9 @@
 /* A request's duration in half milliseconds, rounded up, is what is compared. */
 #define SL_HISTOGRAM_HALF_MS_NS 500000ull
 
-/* Counters of finished requests: key of the `requests` map. Rows are split over SL_REQUEST_SHARDS by CPU, so that CPUs
- * do not share lines; readers sum them. With an unobserved reason the row counts connections (status 0). */
+/* Counters of finished requests: key of the `requests` map, and of `request_slots`. Rows are split over
+ * SL_REQUEST_SHARDS by CPU, so that CPUs do not share lines; readers sum them. With an unobserved reason the row counts
+ * connections (status 0). */
 #define SL_REQUEST_SHARDS 8u
 struct sl_request_key {
     __u32 workload;             /* client identity; SL_NONE: the overflow row */
@@ -43,6 +44,44 @@ struct sl_request_counts {
     __u64 response_size[SL_HISTOGRAM_BUCKETS];
 };
 SL_STATIC_ASSERT(sizeof(struct sl_request_counts) == 8 * (5 + 4 * SL_HISTOGRAM_BUCKETS), "sl_request_counts");
+
+/* A row of these counters at a fixed place (bpf/lib/slots.h): a row of the flat table `request_slots`. */
+struct sl_request_slot {
+    __u64 who;  /* workload and cluster, inverted; 0: not written yet */
+    __u64 what; /* destination workload, status, reason and shard, and SL_SLOT_HELD; 0: free; or SL_SLOT_LEFT */
+    struct sl_request_counts counts;
+    __u64 _pad; /* to whole cache lines */
+};
+SL_STATIC_ASSERT(sizeof(struct sl_request_slot) == 704, "sl_request_slot");
+#define SL_SLOT_HELD 0x8000000000000000ull
+#define SL_SLOT_LEFT 0xffffffffffffffffull /* no longer counted in; no shard has such a number */
+
+/* A key as a slot holds it. */
+struct sl_slot_key {
+    __u64 who;
+    __u64 what;
+};
+
+static __always_inline struct sl_slot_key sl_slot_key_of(__u32 workload, __u32 cluster, __u32 destination_workload,
+                                                         __u16 status, __u8 reason, __u8 shard) {
+    const struct sl_slot_key key = {
+        .who = ~((__u64)cluster << 32 | workload),
+        .what = (__u64)shard << 56 | (__u64)reason << 48 | (__u64)status << 32 | destination_workload | SL_SLOT_HELD,
+    };
+    return key;
+}
+
+static __always_inline struct sl_request_key sl_slot_request_key(struct sl_slot_key key) {
+    const struct sl_request_key found = {
+        .workload = (__u32)~key.who,
+        .cluster = (__u32)(~key.who >> 32),
+        .destination_workload = (__u32)key.what,
+        .status = (__u16)(key.what >> 32),
+        .reason = (__u8)(key.what >> 48),
+        .shard = (__u8)((key.what & ~SL_SLOT_HELD) >> 56),
+    };
+    return found;
+}
 
 enum sl_method {
     SL_METHOD_OTHER = 0,
