@@ -18,8 +18,9 @@ char LICENSE[] SEC("license") = "GPL";
 #define SL_PASS 1
 #define SL_HOLD 0
 #define SL_IPV6_HEADER 40
-/* How often an ingress run asks for the lock that another CPU holds. */
-#define SL_LOCK_TRIES 4096
+/* How often an ingress run asks for the lock that another CPU holds: for some milliseconds, as a hypervisor may have
+ * taken that CPU away. */
+#define SL_LOCK_TRIES (1u << 18)
 
 static __always_inline struct sl_stream* sl_stream_of(struct __sk_buff* skb) {
     struct bpf_sock* sk = skb->sk;
@@ -90,7 +91,8 @@ struct sl_locking {
 SL_STEP sl_lock_step(__u32 i, void* data) {
     struct sl_locking* locking = (struct sl_locking*)data;
     (void)i;
-    locking->held = sl_cas(&locking->stream->lock, 0, 1) == 0;
+    /* Looked at first: taking the line away at each try would hold up who has it. */
+    locking->held = sl_load(&locking->stream->lock) == 0 && sl_cas(&locking->stream->lock, 0, 1) == 0;
     return (long)locking->held;
 }
 
