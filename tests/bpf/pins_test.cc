@@ -148,6 +148,27 @@ TEST_F(PinsTest, UninstallLeavesNothing) {
     EXPECT_TRUE(bpf::Kernel::uninstall(options_)) << "nothing there is fine";
 }
 
+TEST_F(PinsTest, ProgramsOfAnotherVersionPlaceConnectionsUntilTheyAreRetired) {
+    const Server next("v2", "127.0.0.1");
+    const auto answer = [&] { return in_cgroup(cgroup_, [] { return ask_once("127.10.0.1", 80); }); };
+    rules_.reset();
+    kernel_.reset();
+    std::filesystem::rename(bpffs_.path + "/sluice/v" + std::to_string(SL_ABI_VERSION), bpffs_.path + "/sluice/v0");
+    start();
+    EXPECT_FALSE(kernel_->adopted());
+    EXPECT_EQ("v1", answer());
+    rules_->service("127.10.0.1", 80, {rules_->cluster({{"127.0.0.1", next.port}})});
+    rules_->publish();
+    EXPECT_EQ("v1", answer());
+    EXPECT_EQ(12u, attached_at_all(cgroup_.path));
+    EXPECT_THAT(kernel_->retire_others(options_).value(), testing::ElementsAre("v0"));
+    EXPECT_EQ("v2", answer());
+    EXPECT_EQ(6u, attached_at_all(cgroup_.path));
+    EXPECT_FALSE(std::filesystem::exists(bpffs_.path + "/sluice/v0"));
+    EXPECT_THAT(kernel_->retire_others(options_).value(), testing::IsEmpty());
+    EXPECT_EQ("v2", answer());
+}
+
 TEST_F(PinsTest, OneAgentAtATime) {
     auto second = bpf::Kernel::open(options_);
     ASSERT_FALSE(second);

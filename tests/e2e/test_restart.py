@@ -65,6 +65,24 @@ def test_rules_that_changed_while_it_was_dead_are_taken_at_the_start(ranking):
     assert dict(service.dial(count=50).versions) == {"v47": 50}
 
 
+def test_an_agent_of_another_abi_is_followed_without_a_failed_connection(ranking):
+    service = ranking(weights={"v45": 1})
+    mesh = service.mesh
+    mesh.start()
+    mesh.stop()
+    pins = mesh.bpffs.path / "sluice"
+    (theirs,) = pins.iterdir()
+    theirs.rename(pins / "v0")
+    mesh.write("split.yaml", rules.virtual_service("content-ranking", {"v47": 1}))
+    steady = mesh.dialler(service.to, count=10**6, rate=1000, seconds=60)
+    mesh.start()
+    wait_for(lambda: not (pins / "v0").exists(), "the end of the other agent's programs")
+    assert dict(service.dial(count=50).versions) == {"v47": 50}
+    steady = steady.stop()
+    assert set(steady.versions) == {"v45", "v47"} and not steady.failures
+    assert "an agent of ABI v0 was in force here" in mesh.log_text()
+
+
 def test_a_cold_start_with_a_broken_directory_serves_the_last_good_rules(ranking):
     service = ranking(weights={"v47": 1})
     mesh = service.mesh

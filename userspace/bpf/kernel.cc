@@ -54,6 +54,10 @@ Result<> Kernel::take_lock(const KernelOptions& options) {
     return {};
 }
 
+Result<std::vector<std::string>> Kernel::retire_others(const KernelOptions& options) {
+    return heap_ ? Result<std::vector<std::string>>() : Pins(options.bpffs).remove_others();
+}
+
 compile::ServiceIndex& Kernel::services() {
     return heap_ ? heap_->services() : *service_index_;
 }

@@ -101,6 +101,11 @@ class Kernel {
     void give_up_lock() { lock_.reset(); }
     Result<> take_lock(const KernelOptions& options);
 
+    // Takes out of force what agents of other ABI versions left there; their names. Their programs were attached first,
+    // so they place connections until then: call it when a generation is published here. Connections that they placed
+    // go on, but nobody accounts for them.
+    Result<std::vector<std::string>> retire_others(const KernelOptions& options);
+
     // The maps held a published generation already.
     bool adopted() const { return adopted_; }
     // False: without_programs().

@@ -181,6 +181,20 @@ Result<> Pins::drop(const std::string& name) const {
     return {};
 }
 
+Result<std::vector<std::string>> Pins::remove_others() const {
+    std::vector<std::string> removed;
+    for (const std::string& version : entries(home_)) {
+        if (home_ + "/" + version == root_) {
+            continue;
+        }
+        if (auto done = remove_version(home_ + "/" + version); !done) {
+            return std::unexpected(done.error());
+        }
+        removed.push_back(version);
+    }
+    return removed;
+}
+
 Result<> Pins::remove_all() const {
     auto mounted = is_bpffs(bpffs_);
     if (!mounted || !*mounted) {

@@ -25,6 +25,9 @@ class Pins {
     // Detaches one program and removes its pins. Nothing there is fine.
     Result<> drop(const std::string& program) const;
 
+    // Detaches and removes what other ABI versions have here, as remove_all() does; their names ("v3"). The lock is the
+    // caller's.
+    Result<std::vector<std::string>> remove_others() const;
     // Detaches and removes all, of every ABI version: first the links that place connections, so that none is placed
     // which nothing watches. Nothing there is fine.
     Result<> remove_all() const;

@@ -53,12 +53,14 @@ class Loop {
     void tick();
     void rescan(bool everything, const char* why);
     void reclaim();
+    void retire_others();
     void take_event(const sl_event& event);
 
     LoopParts parts_;
     Fd signals_, timer_;
     std::uint64_t ticks_ = 0;
     bool reclaiming_ = true;  // something may wait to be freed
+    bool alone_ = false;      // nothing of another ABI version is in force
     std::string client_error_;
 };
 
@@ -137,6 +139,7 @@ void Loop::tick() {
         }
         parts_.agent.trim();
         reclaim();
+        retire_others();
     }
     // What the watch cannot see: a directory that did not exist, or a failure that was not a file's.
     if (ticks_ % kTicksRetry == 0 && !parts_.controller.load_state().last_success) {
@@ -161,6 +164,26 @@ void Loop::reclaim() {
     if (reclaiming_) {
         reclaiming_ = parts_.publisher.reclaim() > 0;
         parts_.agent.forget_clusters(parts_.publisher.take_freed_clusters());
+    }
+}
+
+// Not before there is something to take their place.
+void Loop::retire_others() {
+    if (alone_ || parts_.publisher.generation() == 0) {
+        return;
+    }
+    alone_ = true;
+    auto retired = parts_.kernel.retire_others(parts_.kernel_options);
+    if (!retired) {
+        spdlog::error(
+            "what an agent of another ABI version left in force stays so (sluiced --uninstall removes all): {}",
+            retired.error().text());
+        return;
+    }
+    for (const std::string& version : *retired) {
+        spdlog::warn(
+            "an agent of ABI {} was in force here: its programs are gone, and its connections go on unaccounted",
+            version);
     }
 }
 

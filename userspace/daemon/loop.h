@@ -39,6 +39,7 @@ struct LoopParts {
     Agent& agent;
     compile::Publisher& publisher;
     bpf::Kernel& kernel;
+    const bpf::KernelOptions& kernel_options;
     EventQueue& events;
     LogBudget& budget;
     const Wake& wake;

@@ -223,7 +223,7 @@ int serve(const Options& options, Opened opened) {
     }
     std::string why;
     while (why.empty()) {
-        auto ended = run_loop({controller, agent, publisher, kernel, events, budget, wake, drainer,
+        auto ended = run_loop({controller, agent, publisher, kernel, options.kernel, events, budget, wake, drainer,
                                capture ? &*capture : nullptr, opened.handover.fd(), errors});
         if (!ended) {
             return give_up("the control loop", ended.error());
