@@ -102,6 +102,22 @@ Result<> remove_version(const std::string& root) {
     return {};
 }
 
+// All versions below `home` but one; their names.
+Result<std::vector<std::string>> remove_versions(const std::string& home, const std::string& kept) {
+    std::vector<std::string> removed;
+    for (const std::string& version : entries(home)) {
+        const std::string root = home + "/" + version;
+        if (root == kept) {
+            continue;
+        }
+        if (auto done = remove_version(root); !done) {
+            return std::unexpected(done.error());
+        }
+        removed.push_back(version);
+    }
+    return removed;
+}
+
 // The source of the mount at exactly this path; empty: not a mount point.
 std::string mount_source(const std::string& path) {
     std::error_code error;
@@ -182,17 +198,7 @@ Result<> Pins::drop(const std::string& name) const {
 }
 
 Result<std::vector<std::string>> Pins::remove_others() const {
-    std::vector<std::string> removed;
-    for (const std::string& version : entries(home_)) {
-        if (home_ + "/" + version == root_) {
-            continue;
-        }
-        if (auto done = remove_version(home_ + "/" + version); !done) {
-            return std::unexpected(done.error());
-        }
-        removed.push_back(version);
-    }
-    return removed;
+    return remove_versions(home_, root_);
 }
 
 Result<> Pins::remove_all() const {
@@ -205,10 +211,8 @@ Result<> Pins::remove_all() const {
         if (!lock) {
             return std::unexpected(lock.error());
         }
-        for (const std::string& version : entries(home_)) {
-            if (auto done = remove_version(home_ + "/" + version); !done) {
-                return done;
-            }
+        if (auto done = remove_versions(home_, ""); !done) {
+            return std::unexpected(done.error());
         }
         if (rmdir(home_.c_str()) != 0) {
             return fail_errno("rmdir " + home_);

@@ -172,7 +172,7 @@ void Loop::retire_others() {
     if (alone_ || parts_.publisher.generation() == 0) {
         return;
     }
-    alone_ = true;
+    alone_ = true;  // tried once: what cannot be removed now is for a person to look at
     auto retired = parts_.kernel.retire_others(parts_.kernel_options);
     if (!retired) {
         spdlog::error(
